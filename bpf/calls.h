@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * The allocation state machine. Success is decided when a call returns; a block leaves the table
+ * when free or realloc is entered, before the allocator can hand its address to another thread.
+ *
+ *   entry:  size and site are known. malloc and its like put both into the session's cookie;
+ *           realloc and posix_memalign also leave a record in `calls`.
+ *   return: the block is counted and enters the live table, or the failure is counted.
+ *
+ * Every path keeps  allocated = live + freed + lost  for each process, in blocks and bytes.
+ */
+#ifndef HEAPTAP_BPF_CALLS_H
+#define HEAPTAP_BPF_CALLS_H
+
+#include "intern.h"
+
+/* --- small pieces ---------------------------------------------------------------------------- */
+
+struct ht_arguments {
+	u64 di, si, dx;
+};
+
+#define SIZE_OVERFLOWED (~0ULL)
+
+static __always_inline u64 product(u64 count, u64 size)
+{
+	/* BPF has no 128-bit product, and clang turns the usual checks into one: by halves. */
+	u64 large = count > size ? count : size, small = count > size ? size : count;
+	u64 high;
+
+	if (small >> 32)
+		return SIZE_OVERFLOWED;
+	high = (large >> 32) * small + ((large & 0xffffffff) * small >> 32);
+	return high >> 32 ? SIZE_OVERFLOWED : large * small;
+}
+
+static __always_inline u64 requested_bytes(u32 role, const struct ht_arguments *a)
+{
+	switch (role) {
+	case HT_ROLE_MALLOC:
+		return a->di;
+	case HT_ROLE_CALLOC:
+		return product(a->di, a->si);
+	case HT_ROLE_ALIGNED:
+	case HT_ROLE_REALLOC:
+		return a->si;
+	case HT_ROLE_REALLOCARRAY:
+		return product(a->si, a->dx);
+	default:
+		return a->dx;
+	}
+}
+
+static __always_inline int reallocates(u32 role)
+{
+	return role == HT_ROLE_REALLOC || role == HT_ROLE_REALLOCARRAY;
+}
+
+static __always_inline u32 birth_now(void)
+{
+	return bpf_jiffies64() >> ht_birth_shift;
+}
+
+static __always_inline struct ht_site_counters *counters_of_site(u32 site)
+{
+	u32 row = site * ht_shard_count + shard_of_cpu();
+
+	return bpf_map_lookup_elem(&site_counters, &row);
+}
+
+static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
+{
+	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&threads, &place);
+}
+
+static __always_inline int storable(u64 address)
+{
+	return !(address & 7) && !(address >> HT_ADDRESS_BITS);
+}
+
+static __always_inline void count_allocation(const struct ht_block *block)
+{
+	struct ht_site_counters *c = counters_of_site(block->site);
+
+	if (!c)
+		return;
+	add(&c->alloc_count, 1);
+	add(&c->alloc_bytes, block->size);
+}
+
+static __always_inline void count_failure(u32 site)
+{
+	struct ht_site_counters *c = counters_of_site(site);
+
+	if (c)
+		add(&c->failed_count, 1);
+}
+
+/*
+ * Each call that was let through ends in exactly one of count_allocation(), count_failure() and
+ * count_uncounted(), and that last: once their sum equals `started`, all effects of all calls are
+ * to be seen.
+ */
+static __always_inline void count_uncounted(struct ht_process_counters *counters)
+{
+	add(&counters->finished_uncounted, 1);
+}
+
+/* --- the two transitions: a block is born, a block dies --------------------------------------- */
+
+static __always_inline void count_free(
+	struct ht_process *p, const struct ht_block *block, int temporary)
+{
+	struct ht_site_counters *c = counters_of_site(block->site);
+
+	live_bytes_shrink(p, block->size);
+	if (!c)
+		return;
+	add(&c->free_count, 1);
+	add(&c->free_bytes, block->size);
+	if (temporary) {
+		add(&c->temporary_count, 1);
+		add(&c->temporary_bytes, block->size);
+	}
+}
+
+/* One message for each number of segments: the loader answers it with one more. */
+static __noinline void tell_pressure(void)
+{
+	u32 used = live_segments_used();
+	struct ht_message *m;
+
+	if (control.pressure_told >= used || used >= HT_MAX_SEGMENTS)
+		return;
+	if (__sync_lock_test_and_set(&control.pressure_told, used) >= used)
+		return;
+	m = bpf_ringbuf_reserve(&messages, sizeof(*m), 0);
+	if (!m) {
+		control.pressure_told = used - 1;
+		return;
+	}
+	m->kind = HT_MESSAGE_LIVE_PRESSURE;
+	m->segments = used;
+	bpf_ringbuf_submit(m, 0);
+}
+
+/* Enters a block into the live table; whatever does not fit is counted as lost, with its bytes. */
+static __always_inline void block_enter(struct ht_process *p, struct ht_process_counters *counters,
+	u64 address, const struct ht_block *block)
+{
+	struct ht_block old = {};
+	int met;
+
+	if (!storable(address)) {
+		count_lost(counters, HT_LOST_ADDRESS, block->size);
+		return;
+	}
+	met = live_insert(ht_key(p->slot, address), block, &old);
+	if (met & LIVE_PRESSED)
+		tell_pressure();
+	if (met & LIVE_REPLACED && p->armed) {
+		count_lost(counters, HT_LOST_MISSED_FREE, old.size);
+		live_bytes_shrink(p, old.size);
+	} else if (met & LIVE_REPLACED) {
+		/* Disarmed: frees are not seen any more, and calls in flight still return. It was one. */
+		count_free(p, &old, 0);
+	}
+	if (!(met & LIVE_INSERTED)) {
+		count_lost(counters, HT_LOST_LIVE_FULL, block->size);
+		return;
+	}
+	live_bytes_grow(p, block->size);
+}
+
+static __always_inline void count_birth(struct ht_process *p, struct ht_process_counters *counters,
+	u64 address, const struct ht_block *block)
+{
+	struct ht_thread *thread = thread_of(current_pid_tgid());
+
+	if (thread) {
+		thread->allocated = ht_key(p->slot, address);
+		thread->freed = 0;
+	}
+	block_enter(p, counters, address, block);
+	count_allocation(block);
+}
+
+/* --- calls with a record --------------------------------------------------------------------- */
+
+/*
+ * A record that is still there under this thread and stack pointer belongs to a call that never
+ * returned (longjmp, or a thread that was killed and its id given again): its old block is lost.
+ */
+static __always_inline void abandon(
+	struct ht_process *p, struct ht_process_counters *counters, const struct ht_call *call)
+{
+	if (!call->old_key)
+		return;
+	count_lost(counters, HT_LOST_ABANDONED, call->old_block.size);
+	live_bytes_shrink(p, call->old_block.size);
+}
+
+/* Global and scalars only: rare calls, kept out of the verification of the common ones. */
+__noinline int call_begin(u32 slot, u32 role_site, u64 size, u64 argument, u64 sp)
+{
+	struct ht_call call = { .size = size,
+		.argument = argument,
+		.role = role_site >> 26,
+		.site = role_site & ((1U << 26) - 1),
+		.birth = birth_now() };
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	struct ht_process_counters *counters = counters_of_slot(slot);
+	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
+	struct ht_call *stale;
+
+	if (!p || !counters)
+		return 0;
+	if (reallocates(call.role) && argument) {
+		u64 block_key = ht_key(slot, argument);
+
+		if (storable(argument) && live_take(block_key, &call.old_block))
+			call.old_key = block_key;
+	}
+	stale = bpf_map_lookup_elem(&calls, &key);
+	if (stale) {
+		abandon(p, counters, stale);
+		*stale = call;
+		return 0;
+	}
+	if (!bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
+		return 0;
+	/* The old block's fate is unknown from here on; the new one will still be counted. */
+	if (call.old_key) {
+		count_lost(counters, HT_LOST_IN_FLIGHT_FULL, call.old_block.size);
+		live_bytes_shrink(p, call.old_block.size);
+	} else if (reallocates(call.role) && argument) {
+		add(&counters->untracked_frees, 1);
+	}
+	return 0;
+}
+
+static __always_inline void realloc_end(struct ht_process *p, struct ht_process_counters *counters,
+	const struct ht_call *call, int recorded, u64 result)
+{
+	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
+
+	if (result || (recorded && call->argument && !call->size)) {
+		if (call->old_key) {
+			count_free(p, &call->old_block, 0);
+			block.birth = call->old_block.birth;
+		} else if (recorded && call->argument) {
+			add(&counters->untracked_frees, 1);
+		}
+		if (result)
+			count_birth(p, counters, result, &block);
+		else
+			count_uncounted(counters);
+		return;
+	}
+	if (call->old_key) {
+		/*
+		 * Failed: the old block lives on. It never left the totals, so it only goes back.
+		 */
+		u64 address = call->old_key & ((1ULL << HT_ADDRESS_BITS) - 1) & ~HT_KEY_STATE_MASK;
+
+		live_bytes_shrink(p, call->old_block.size);
+		block_enter(p, counters, address, &call->old_block);
+	}
+	if (call->size)
+		count_failure(call->site);
+	else
+		count_uncounted(counters);
+}
+
+static __always_inline void memalign_end(struct ht_process *p, struct ht_process_counters *counters,
+	const struct ht_call *call, int recorded, u64 result)
+{
+	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
+	u64 address = 0;
+	u32 why = HT_LOST_IN_FLIGHT_FULL;
+
+	if ((u32)result) {
+		count_failure(call->site);
+		return;
+	}
+	if (recorded) {
+		why = HT_LOST_RESULT_UNREADABLE;
+		if (!bpf_probe_read_user(&address, sizeof(address), (void *)call->argument)) {
+			count_birth(p, counters, address, &block);
+			return;
+		}
+	}
+	count_lost(counters, why, call->size);
+	count_allocation(&block);
+}
+
+/*
+ * The return of a call that call_begin() saw. Without its record only the cookie's size and site
+ * are left.
+ */
+__noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u64 sp)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	struct ht_process_counters *counters = counters_of_slot(slot);
+	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
+	struct ht_call *record = bpf_map_lookup_elem(&calls, &key), call = {};
+	int recorded = record != NULL;
+	u32 role = role_site >> 26;
+
+	if (!p || !counters)
+		return 0;
+	if (record) {
+		call = *record;
+		bpf_map_delete_elem(&calls, &key);
+	} else {
+		call.size = cookie_size;
+		call.site = role_site & ((1U << 26) - 1);
+		call.birth = birth_now();
+	}
+	if (reallocates(role)) {
+		realloc_end(p, counters, &call, recorded, result);
+	} else if (role == HT_ROLE_POSIX_MEMALIGN) {
+		memalign_end(p, counters, &call, recorded, result);
+	} else if (result) {
+		struct ht_block block = {
+			.size = call.size, .site = call.site, .birth = call.birth
+		};
+
+		count_birth(p, counters, result, &block);
+	} else {
+		count_failure(call.site);
+	}
+	return 0;
+}
+
+/* --- entry and return ------------------------------------------------------------------------ */
+
+static __always_inline u32 site_of_caller(const struct ht_regs *regs, const struct ht_process *p)
+{
+	u32 scratch = scratch_claim(), site;
+
+	if (scratch == SCRATCH_NONE) {
+		count_unattributed(p->slot, HT_UNATTRIBUTED_SCRATCH_BUSY);
+		return p->slot;
+	}
+	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, regs->sp, regs->bp);
+	scratch_release(scratch);
+	return site;
+}
+
+/* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
+static __always_inline u64 allocation_begin(struct pt_regs *ctx)
+{
+	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp };
+	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
+	struct ht_process *p = current_process(current_pid_tgid());
+	struct ht_process_counters *counters;
+	u64 bytes, recorded = 0;
+	u32 site, role;
+
+	if (!p || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
+		return 0;
+	counters = counters_of_slot(p->slot);
+	if (!counters)
+		return 0;
+	role = bpf_get_attach_cookie(ctx) & 0xff;
+	site = site_of_caller(&regs, p);
+	bytes = requested_bytes(role, &a);
+	if (reallocates(role) || role == HT_ROLE_POSIX_MEMALIGN || bytes > HT_COOKIE_SIZE_MAX) {
+		call_begin(p->slot, role << 26 | site, bytes, a.di, regs.sp);
+		if (bytes > HT_COOKIE_SIZE_MAX)
+			bytes = HT_COOKIE_SIZE_MAX;
+		recorded = HT_COOKIE_RECORDED;
+	}
+	add(&counters->started, 1);
+	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SIZE_BITS | bytes;
+}
+
+static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
+{
+	/* The return popped its address: sp at entry was one word below. */
+	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
+	u32 site_id = cookie >> HT_COOKIE_SIZE_BITS & HT_COOKIE_SITE_MASK, slot;
+	u64 bytes = cookie & HT_COOKIE_SIZE_MAX;
+	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
+	struct ht_process_counters *counters;
+	struct ht_process *p;
+
+	if (!site)
+		return;
+	slot = site->slot;
+	if (cookie & HT_COOKIE_RECORDED) {
+		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
+
+		call_end(slot, role << 26 | site_id, bytes, result, sp);
+		return;
+	}
+	p = bpf_map_lookup_elem(&processes, &slot);
+	counters = counters_of_slot(slot);
+	if (!p || !counters)
+		return;
+	if (result) {
+		struct ht_block block = { .size = bytes, .site = site_id, .birth = birth_now() };
+
+		count_birth(p, counters, result, &block);
+	} else if (bytes) {
+		count_failure(site_id);
+	} else {
+		count_uncounted(counters);
+	}
+}
+
+static __always_inline void free_begin(struct pt_regs *ctx)
+{
+	u64 pid_tgid = current_pid_tgid(), address = ctx->di, key;
+	struct ht_thread *thread;
+	struct ht_process *p;
+	struct ht_process_counters *counters;
+	struct ht_block block = {};
+	int temporary, again;
+
+	if (!address)
+		return;
+	p = current_process(pid_tgid);
+	if (!p)
+		return;
+	/*
+	 * The plan may have placed the probe behind pushes: the cookie's second byte undoes them.
+	 */
+	if (has_pending_returns() &&
+		nested_slow(
+			p->slot, ctx->sp + (bpf_get_attach_cookie(ctx) >> 8 & 0xff) * sizeof(u64)))
+		return;
+	key = ht_key(p->slot, address);
+	thread = thread_of(pid_tgid);
+	if (!thread)
+		return;
+	temporary = thread->allocated == key;
+	/* A free that only passes the block on to another one, which is probed too. */
+	again = thread->freed == key;
+	if (temporary)
+		thread->allocated = 0;
+	thread->freed = key;
+	if (storable(address) && live_take(key, &block)) {
+		count_free(p, &block, temporary);
+		return;
+	}
+	counters = again ? NULL : counters_of_slot(p->slot);
+	if (counters)
+		add(&counters->untracked_frees, 1);
+}
+
+#endif

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Tables of the kernel half. The loader sets max_entries and the knobs before the load, and maps
+ * every array into its own memory: a snapshot is a memory read, not a row of system calls.
+ */
+#ifndef HEAPTAP_BPF_MAPS_H
+#define HEAPTAP_BPF_MAPS_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include "../include/records.h"
+#include "../include/frame.h"
+
+/* Fixed for a session, set by the loader (tables.c). Masks belong to powers of two. */
+const volatile __u32 ht_shard_mask;
+const volatile __u32 ht_shard_count = 1;
+const volatile __u32 ht_max_stacks = 1;
+const volatile __u32 ht_max_sites = 1; /* the first ht_max_processes are the "no stack" sites */
+const volatile __u32 ht_max_chunks = 1;
+const volatile __u32 ht_index_mask; /* of both indexes: at least twice as many places as stacks */
+const volatile __u32 ht_segment_buckets = 1;
+const volatile __u32 ht_birth_shift; /* jiffies to the unit of births, about 1/16 s */
+
+struct ht_control control;
+
+#define HT_ARRAY(name, value_type)                                                                 \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                  \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                 \
+		__uint(max_entries, 1);                                                            \
+		__type(key, u32);                                                                  \
+		__type(value, value_type);                                                         \
+	} name SEC(".maps")
+
+HT_ARRAY(processes, struct ht_process);			/* by slot */
+HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
+HT_ARRAY(slot_by_tgid, struct ht_tgid);
+HT_ARRAY(ranges, struct ht_range);		  /* two sets a slot, sorted by address */
+HT_ARRAY(stacks, struct ht_stack);		  /* dense */
+HT_ARRAY(chunks, struct ht_chunk);		  /* dense: frames of the stacks */
+HT_ARRAY(sites, struct ht_site);		  /* dense */
+HT_ARRAY(site_counters, struct ht_site_counters); /* by site * shards + shard */
+HT_ARRAY(stack_index, u64); /* open addressing: hash >> 32 << 32 | stack + 1 */
+HT_ARRAY(site_index, u64);
+HT_ARRAY(threads, struct ht_thread); /* by thread id, modulo HT_THREAD_SLOTS */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} process_by_tgid SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct ht_planned_key);
+	__type(value, struct ht_planned);
+} planned SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, struct ht_call_key);
+	__type(value, struct ht_call);
+} calls SEC(".maps");
+
+/*
+ * All segments have one size: the verifier then inlines the lookup in the inner array. The loader
+ * makes them, the first one before the load, as the pattern.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, HT_MAX_SEGMENTS);
+	__type(key, u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE);
+			__uint(max_entries, 1);
+			__type(key, u32);
+			__type(value, struct ht_bucket);
+		});
+} live_segments SEC(".maps");
+
+/* Else clang leaves the type of the inner value out of the BTF. */
+const struct ht_bucket *ht_bucket_type __attribute__((unused));
+
+struct ht_pc_entry {
+	u64 pc;
+	u64 frame;
+	u64 space; /* slot : 32 | generation of its ranges : 32 */
+	u64 root;  /* HT_RANGE_ROOT of the range */
+};
+
+/*
+ * The stack comes first, and the size is a multiple of pages, as is the start of a mmapable array:
+ * a page of user stack is copied to the same offset within a page, for any other makes the copy 10x
+ * slower.
+ */
+struct ht_scratch {
+	u8 stack[2 * HT_STACK_BYTES];
+	u64 busy;
+	/* The stack last captured here. */
+	u64 hash; /* of its frames */
+	u32 frame_count;
+	u32 flags; /* HT_STACK_* */
+	/*
+	 * State of the walk in progress: in memory, so that the verifier does not tell its steps
+	 * apart.
+	 */
+	u64 base;   /* address of the first valid byte of user stack in `stack` */
+	u64 valid;  /* bytes from there on */
+	u64 extent; /* bytes of stack that walks here needed lately */
+	u64 absent; /* the page behind some stack: reading into it fails */
+	u64 bp;
+	u64 floor;				    /* the next frame lies at or above */
+	u64 root;				    /* of the last frame: HT_RANGE_ROOT or 0 */
+	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
+	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
+} __attribute__((aligned(4096)));
+
+HT_ARRAY(scratches, struct ht_scratch); /* HT_SCRATCH_PER_CPU times the possible CPUs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} messages SEC(".maps");
+
+static __always_inline void add(u64 *counter, u64 n)
+{
+	__sync_fetch_and_add(counter, n);
+}
+
+/* Stores that others must see after the ones before. x86-64 keeps the order of stores by itself. */
+static __always_inline void store_release(u64 *word, u64 value)
+{
+#ifdef __TARGET_ARCH_x86
+	asm volatile("" ::: "memory");
+	*(volatile u64 *)word = value;
+#else
+	__sync_lock_test_and_set(word, value);
+#endif
+}
+
+static __always_inline u32 shard_of_cpu(void)
+{
+	return bpf_get_smp_processor_id() & ht_shard_mask;
+}
+
+#endif

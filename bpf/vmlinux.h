@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * The slice of vmlinux.h that heaptap reads, so that a build host needs no BTF of its own. Every
+ * access is relocated by CO-RE against the running kernel: only names and types count here, neither
+ * offsets nor the fields left out. User-visible types come from the installed kernel headers.
+ */
+#ifndef HEAPTAP_VMLINUX_H
+#define HEAPTAP_VMLINUX_H
+
+#include <linux/bpf.h>
+#include <linux/types.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s64 s64;
+
+/* Not a kernel structure to CO-RE: the BPF context of an uprobe has the layout of the user ABI. */
+struct pt_regs {
+	unsigned long r15, r14, r13, r12, bp, bx;
+	unsigned long r11, r10, r9, r8, ax, cx, dx, si, di;
+	unsigned long orig_ax, ip, cs, flags, sp, ss;
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct return_instance {
+	unsigned long func;
+	unsigned long stack;
+	unsigned long orig_ret_vaddr;
+	struct return_instance *next;
+};
+
+struct uprobe_task {
+	struct return_instance *return_instances;
+};
+
+struct xol_area {
+	unsigned long vaddr;
+};
+
+struct uprobes_state {
+	struct xol_area *xol_area;
+};
+
+struct mm_struct {
+	struct uprobes_state uprobes_state;
+};
+
+struct task_struct {
+	int pid;
+	int tgid;
+	unsigned long sas_ss_sp;
+	unsigned long sas_ss_size;
+	struct mm_struct *mm;
+	struct uprobe_task *utask;
+};
+
+#pragma clang attribute pop
+
+#endif

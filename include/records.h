@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * The contract between the kernel half (bpf/) and the loader (user/): records and their layouts,
+ * nothing else. All of them live in BPF arrays that the loader maps into its own memory.
+ *
+ *   process (by 16-bit slot)
+ *      |            live table: (slot, address) -> size, birth, site
+ *      |                                                        |
+ *      +--------------------------- site <----------------------+
+ *                                  (slot, stack, domain)
+ *                                   |            |
+ *                           stack (shared)    site counters (one row a shard)
+ *                          frames in the pool
+ *
+ * An allocation finds or makes its stack and its site; its block carries the site's index, so that
+ * a free reaches the counters without a hash. Nothing is ever removed from stacks, frames and sites
+ * while a session runs: an index once given stays true.
+ */
+#ifndef HEAPTAP_RECORDS_H
+#define HEAPTAP_RECORDS_H
+
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+#include "losses.h"
+
+#define HT_MAX_FRAMES	      127 /* native frames a stack, as perf's default limit */
+#define HT_CHUNK_FRAMES	      8	  /* frames an element of the pool: one cache line */
+#define HT_BUCKET_BLOCKS      7
+#define HT_MAX_SEGMENTS	      16
+#define HT_MAX_SHARDS	      8
+#define HT_SCRATCH_PER_CPU    4
+#define HT_STACK_BYTES	      4096 /* of user stack, read at once */
+#define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
+#define HT_PC_SETS	      256  /* of two entries, a scratch buffer; a power of two */
+#define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
+#define HT_THREAD_SLOTS	      4096 /* a power of two */
+
+enum ht_domain { HT_DOMAIN_HEAP = 0, HT_DOMAIN_MMAP = 1, HT_DOMAIN_PYTHON = 2 };
+
+enum ht_mode { HT_MODE_EXACT = 0, HT_MODE_SAMPLE = 1, HT_MODE_GROWTH = 2 };
+
+/* What a probed function does with its arguments; the low byte of the BPF cookie of its probe. */
+enum ht_role {
+	HT_ROLE_NONE = 0,
+	HT_ROLE_MALLOC,		/* (size) -> block */
+	HT_ROLE_CALLOC,		/* (count, size) -> block */
+	HT_ROLE_ALIGNED,	/* (alignment, size) -> block */
+	HT_ROLE_REALLOC,	/* (block, size) -> block */
+	HT_ROLE_REALLOCARRAY,	/* (block, count, size) -> block */
+	HT_ROLE_POSIX_MEMALIGN, /* (&block, alignment, size) -> 0 or an error number */
+	HT_ROLE_FREE,		/* (block, ...) */
+	HT_ROLES,
+};
+
+/* --- process --------------------------------------------------------------------------------- */
+
+/*
+ * What differs between traced processes or changes while they run. Written by one function of the
+ * loader, but for mm, which the first event of the process fills in: the kernel's address of an mm
+ * is not to be had in user space, and a different one later means that the process called exec.
+ */
+struct ht_process {
+	__u32 tgid;
+	__u32 armed;	  /* events count only while it is 1 */
+	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u64 mm;
+	__u64 ranges; /* first index : 32 | count : 32, one word so that a walk sees a whole set */
+	__u64 interval_bytes; /* sampling interval; 1 in exact mode */
+	__u64 min_bytes;      /* requests below are not followed */
+	__u64 max_bytes;      /* requests above are not followed; 0 is no limit */
+	__u32 generation;     /* of the ranges: cached pc lookups of another one are stale */
+	__u32 thread;	      /* follow only this thread; 0 is all */
+	__u16 slot;
+	__u8 mode;    /* enum ht_mode */
+	__u8 domains; /* bit by enum ht_domain */
+	__u32 reserved;
+	/* On their own cache line: the one place that every event of a process writes. */
+	__u64 live_bytes __attribute__((aligned(64)));
+	__u64 peak_live_bytes;
+	__u64 reserved_line[6];
+};
+_Static_assert(sizeof(struct ht_process) == 192, "process record is three cache lines");
+
+/* A place of the direct-mapped table in front of the hash from tgid to slot. */
+#define HT_TGID_PLACES 1024 /* a power of two */
+struct ht_tgid {
+	__u32 tgid; /* 0: none */
+	__u32 slot;
+	__u32 shared; /* other traced processes fall on this place */
+	__u32 reserved;
+};
+_Static_assert(sizeof(struct ht_tgid) == 16, "place of a tgid");
+
+struct ht_process_counters {
+	__u64 started;		   /* allocating calls that were let through to their return */
+	__u64 finished_uncounted;  /* of these, returned, and neither an allocation nor a failure */
+	__u64 untracked_frees;	   /* of blocks born before the attach, or not followed */
+	__u64 untracked_inherited; /* of blocks born in the parent before fork */
+	__u64 after_exec; /* events of a new program image that the loader had not seen yet */
+	__u64 reserved;
+	__u64 lost_count[HT_LOST_REASONS];
+	__u64 lost_bytes[HT_LOST_REASONS];
+	__u64 unattributed[HT_UNATTRIBUTED_REASONS];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct ht_process_counters) == 192, "counters of a shard: three lines");
+
+/* --- code ------------------------------------------------------------------------------------ */
+
+/* An executable mapping. A pc in it lies at pc - bias in the module's ELF address space. */
+struct ht_range {
+	__u64 start;
+	__u64 end;
+	__u64 bias;
+	__u32 module; /* dense id of the session; HT_MODULE_NONE: no file (JIT), frames stay raw */
+	__u32 flags;  /* HT_RANGE_* */
+};
+_Static_assert(sizeof(struct ht_range) == 32, "range record");
+#define HT_MODULE_NONE 0xffffffffU
+#define HT_RANGE_ROOT                                                                              \
+	1U /* a stack that ends here is whole: the C library starts main and threads */
+
+/* Where a pending return probe of ours may stand: hash, runtime address -> the module's text. */
+struct ht_planned_key {
+	__u64 address;
+	__u32 slot;
+	__u32 reserved;
+};
+struct ht_planned {
+	__u64 text_start;
+	__u64 text_end;
+};
+
+/* --- stacks and sites ------------------------------------------------------------------------ */
+
+#define HT_STACK_TRUNCATED 1U /* the walk ended before the root */
+#define HT_STACK_DEPTH	   2U /* it ended at HT_MAX_FRAMES */
+
+struct ht_stack {
+	__u64 hash;
+	__u32 first_chunk; /* of the frame pool */
+	__u8 native_frames;
+	__u8 python_frames; /* they follow the native ones in the pool */
+	__u16 flags;
+};
+_Static_assert(sizeof(struct ht_stack) == 16, "stack record");
+
+struct ht_chunk {
+	__u64 frames[HT_CHUNK_FRAMES];
+};
+
+struct ht_site {
+	__u32 stack;
+	__u32 thread; /* 0: all threads */
+	__u16 slot;
+	__u8 domain;
+	__u8 reserved[5];
+};
+_Static_assert(sizeof(struct ht_site) == 16, "site record");
+
+/* One row a site and shard; the first line is all that exact mode touches. */
+struct ht_site_counters {
+	__u64 alloc_count;
+	__u64 alloc_bytes;
+	__u64 free_count;
+	__u64 free_bytes;
+	__u64 failed_count;
+	__u64 temporary_count; /* freed by the same thread with no other allocation between */
+	__u64 temporary_bytes;
+	__u64 reserved;
+	/* Sampling: sums of weights in units of 2^-16, and of the variance of the live estimate. */
+	__u64 alloc_weight_count;
+	__u64 alloc_weight_bytes;
+	__u64 free_weight_count;
+	__u64 free_weight_bytes;
+	__u64 variance_count;
+	__u64 variance_bytes;
+	__u64 reserved_line[2];
+};
+_Static_assert(sizeof(struct ht_site_counters) == 128, "site counters are two cache lines");
+
+/* What a thread did last, by thread id: collisions of ids only forget. */
+struct ht_thread {
+	__u64 allocated; /* key of its last block, and nothing since */
+	__u64 freed;	 /* key of what it freed last, and nothing since */
+};
+
+/* --- live blocks ----------------------------------------------------------------------------- */
+
+/*
+ * key = slot:16 | address >> 3 : 45 | state : 3. An empty key is all zero. A writer claims a key by
+ * compare-and-swap, fills the value, and publishes the key last; whoever removes it claims it
+ * first.
+ */
+#define HT_KEY_STATE_MASK 7ULL
+#define HT_KEY_LIVE	  1ULL
+#define HT_KEY_BUSY	  2ULL
+#define HT_ADDRESS_BITS	  48
+
+struct ht_block {
+	__u64 size : 48;    /* bytes requested */
+	__u64 interval : 6; /* log2 of the sampling interval it was chosen under; 0: exact */
+	__u64 domain : 4;
+	__u64 flags : 6;
+	__u32 site;
+	__u32 birth; /* jiffies >> ht_birth_shift: no helper that uprobes may call is cheaper */
+};
+_Static_assert(sizeof(struct ht_block) == 16, "value of the live table");
+
+/* Keys and header share a line, so that a lookup that misses touches one line a bucket. */
+#define HT_BUCKET_SPILLED 1ULL /* a block with this first bucket is, or was, not in it */
+#define HT_BUCKET_OVERFLOWED                                                                       \
+	2ULL /* a block with this second bucket is, or was, in a later segment */
+struct ht_bucket {
+	__u64 header;
+	__u64 keys[HT_BUCKET_BLOCKS];
+	struct ht_block blocks[HT_BUCKET_BLOCKS];
+	__u64 reserved[2];
+} __attribute__((aligned(64)));
+_Static_assert(sizeof(struct ht_bucket) == 192, "bucket is three cache lines");
+
+static inline __u64 ht_key(__u32 slot, __u64 address)
+{
+	return (__u64)slot << 48 | address >> 3 << 3 | HT_KEY_LIVE;
+}
+
+static inline __u32 ht_key_slot(__u64 key)
+{
+	return key >> 48;
+}
+
+/* --- calls in flight ------------------------------------------------------------------------- */
+
+/*
+ * The session's cookie, from entry to return: set:1 | recorded:1 | site:24 | size:38. malloc and its like need
+ * no record: site and size are all there is.
+ */
+#define HT_COOKIE_SIZE_BITS 38
+#define HT_COOKIE_SIZE_MAX  ((1ULL << HT_COOKIE_SIZE_BITS) - 1) /* larger ones are in the record */
+#define HT_COOKIE_SITE_MASK ((1U << 24) - 1)
+#define HT_COOKIE_RECORDED  (1ULL << 62)
+#define HT_COOKIE_SET	    (1ULL << 63)
+
+struct ht_call_key {
+	__u64 pid_tgid;
+	__u64 sp; /* at entry: right under nesting, signals and longjmp */
+};
+
+struct ht_call {
+	__u64 size;
+	__u64 argument; /* the old block of realloc, the result's address of posix_memalign */
+	__u64 old_key;	/* 0: no old block, or not one of ours */
+	struct ht_block old_block;
+	__u32 site;
+	__u32 birth;
+	__u32 role; /* enum ht_role */
+	__u32 interval;
+};
+_Static_assert(sizeof(struct ht_call) == 56, "in-flight record");
+
+/* --- between the halves ----------------------------------------------------------------------- */
+
+struct ht_control {
+	/*
+	 * Ids given so far; the kernel half counts them up. Stack 0 is the empty stack, and the
+	 * first sites are those without a stack, one a slot.
+	 */
+	__u32 next_stack;
+	__u32 next_site;
+	__u32 next_chunk;
+	__u32 pressure_told; /* segments there were when the loader was last asked for one */
+	__u32 segments;	     /* of the live table, in use; written by the loader */
+};
+
+enum ht_message_kind {
+	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
+};
+
+struct ht_message {
+	__u32 kind;
+	__u32 segments; /* how many there were */
+};
+
+#endif

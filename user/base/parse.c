@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "parse.h"
+
+#include <string.h>
+
+#include "err.h"
+
+int parse_request(const struct parser *parser, int fd, const struct buffer *in, struct buffer *out)
+{
+	int error;
+
+	buffer_clear(out);
+	error = parser->run(fd, in, out);
+	if (!error)
+		error = buffer_failed(out);
+	if (!error)
+		return 0;
+	debug("%s: %s", parser->name, strerror(-error));
+	buffer_clear(out);
+	return error;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one door to parsers of foreign bytes (ELF, symbols, DWARF, unwind tables). A parser reads a
+ * file or a buffer that the target's owner controls and returns a flat result without pointers, so
+ * that the whole exchange can pass through a pipe: a child without privileges can stand behind this
+ * call without any caller knowing.
+ */
+#ifndef HEAPTAP_PARSE_H
+#define HEAPTAP_PARSE_H
+
+#include "buffer.h"
+
+/* fd: the file, or -1; in: what is asked, flat; out: the answer, flat. 0 or -errno, silently. */
+typedef int (*parse_function)(int fd, const struct buffer *in, struct buffer *out);
+
+struct parser {
+	const char *name; /* for messages: "ELF header", "symbols" */
+	parse_function run;
+};
+
+/* Runs a parser: 0, or -errno with *out empty. */
+int parse_request(const struct parser *parser, int fd, const struct buffer *in, struct buffer *out);
+
+#endif

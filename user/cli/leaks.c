@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* heaptap leaks: the main job. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/err.h"
+#include "../model/leaks.h"
+#include "../render/leaks_report.h"
+#include "../symbol/symbolizer.h"
+#include "../trace/session.h"
+#include "commands.h"
+#include "dry_run.h"
+#include "output.h"
+
+struct leaks_options {
+	uint64_t pid;
+	uint64_t every_ns;
+	uint64_t for_ns;
+	uint64_t count;
+	uint64_t min_age_ns;
+	uint64_t top;
+	bool for_given, count_given, min_age_given, top_given;
+	bool json;
+	bool dry_run;
+	int mode;
+	struct table_limits limits;
+	struct common_options common;
+};
+
+#define AT(member) offsetof(struct leaks_options, member)
+#define YEAR_NS	   (366 * 86400 * NS_PER_S)
+
+/* clang-format off */
+static const struct option leaks_options[] = {
+	{ "pid", 'p', OPTION_PID, "PID", "the process to trace", AT(pid), 0, 0, 0 },
+	{ "every", 0, OPTION_DURATION, "DURATION", "time between reports (5s)", AT(every_ns), 0, 10 * NS_PER_MS, YEAR_NS },
+	{ "for", 0, OPTION_DURATION, "DURATION", "stop after this time (60s, or no limit with --count)", AT(for_ns), AT(for_given), NS_PER_MS, YEAR_NS },
+	{ "count", 0, OPTION_NUMBER, "N", "stop after this many reports", AT(count), AT(count_given), 1, UINT32_MAX },
+	{ "min-age", 0, OPTION_DURATION, "DURATION", "blocks younger are not outstanding (10s, at most half the time watched)", AT(min_age_ns), AT(min_age_given), 0, YEAR_NS },
+	{ "top", 0, OPTION_NUMBER, "N", "stacks to list, 0 for all (10; all with --json)", AT(top), AT(top_given), 0, UINT32_MAX },
+	{ "json", 0, OPTION_FLAG, NULL, "one JSON object a report and line", AT(json), 0, 0, 0 },
+	{ "mode", 0, OPTION_CHOICE, "auto|exact", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
+	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
+	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
+	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
+	{ "max-in-flight", 0, OPTION_NUMBER, "N", "concurrent realloc and posix_memalign calls (8192)", AT(limits.max_in_flight), 0, 1, 1U << 20 },
+	COMMON_OPTIONS(struct leaks_options, common),
+	{ NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, 0 },
+};
+/* clang-format on */
+
+/* One run over one program image: a process that calls exec begins another. */
+struct run {
+	const struct leaks_options *options;
+	struct session *session;
+	struct symbolizer *symbols;
+	struct output *output;
+	struct host_clock host;
+	int signal_fd;
+	uint64_t armed_ns; /* monotonic */
+	uint64_t reported_ns;
+	uint64_t disarmed_ns; /* 0: still counting */
+	uint64_t end_ns; /* of the whole run, whatever the image; UINT64_MAX: none, 0: not begun */
+	uint64_t left_out; /* reports that no one was ready to read */
+	uint64_t reports;  /* of the whole run */
+};
+
+/* Until blocks can be as old as the default asks for, half the time watched is old. */
+static double min_age_s(const struct run *run, double elapsed_s)
+{
+	double asked = (double)run->options->min_age_ns / NS_PER_S;
+
+	if (run->options->min_age_given || asked <= elapsed_s / 2)
+		return asked;
+	return elapsed_s / 2;
+}
+
+static int add_symbols(
+	struct run *run, const struct snapshot *snapshot, const struct leaks_selection *selection)
+{
+	const struct profile *p = session_profile(run->session);
+	struct buffer frames CLEANUP_BUFFER = { 0 };
+
+	for (uint32_t i = 0; i < selection->count; i++) {
+		const struct profile_stack *s =
+			&p->stacks[snapshot->sites[selection->sites[i]].stack];
+
+		buffer_append(
+			&frames, p->frames + s->first_frame, s->frame_count * sizeof(*p->frames));
+	}
+	if (buffer_failed(&frames))
+		return -ENOMEM;
+	return symbolizer_add(run->symbols, session_image(run->session),
+		(const uint64_t *)(void *)frames.data, frames.length / sizeof(uint64_t));
+}
+
+static int select_sites(
+	const struct run *run, const struct snapshot *snapshot, struct leaks_selection *selection)
+{
+	const struct leaks_options *o = run->options;
+	bool all = o->json && (!o->min_age_given || !o->min_age_ns);
+	uint32_t top = (uint32_t)(o->top_given ? o->top : o->json ? 0 : 10);
+
+	return leaks_select(snapshot, all ? LEAKS_ALL : LEAKS_AGED, top, selection);
+}
+
+static void render(struct run *run, struct leaks_report *r, struct buffer *out)
+{
+	const struct leaks_options *o = run->options;
+	struct text_style style = { common_wants_color(&o->common), o->common.verbose > 0 };
+
+	process_read_memory(r->process, r->ended != NULL, &r->memory);
+	host_read_usage(&run->host, &r->host);
+	if (o->json)
+		leaks_render_json(r, out);
+	else
+		leaks_render_text(r, &style, out);
+}
+
+static int report(struct run *run, const char *ended)
+{
+	struct snapshot snapshot CLEANUP(snapshot_release) = { 0 };
+	struct leaks_selection selection CLEANUP(leaks_release) = { 0 };
+	struct buffer out CLEANUP_BUFFER = { 0 };
+	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
+	double elapsed_s = (double)(now - run->armed_ns) / NS_PER_S;
+	int error = session_read(run->session, min_age_s(run, elapsed_s), &snapshot);
+
+	if (error)
+		return error;
+	if (select_sites(run, &snapshot, &selection) || add_symbols(run, &snapshot, &selection))
+		return err(-ENOMEM, "out of memory");
+	struct leaks_report r = {
+		.process = session_process(run->session),
+		.profile = session_profile(run->session),
+		.snapshot = &snapshot,
+		.symbols = run->symbols,
+		.selection = &selection,
+		.elapsed_s = elapsed_s,
+		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
+		.ended = ended,
+		.mode = "exact",
+		.mode_why = run->options->mode ? "asked for" : "auto: no budget is kept yet",
+	};
+	render(run, &r, &out);
+	run->reported_ns = now;
+	run->reports++;
+	return output_add(run->output, &out);
+}
+
+/* Reads a pending signal; SIGUSR1 asks for a report, the others for the end. */
+static bool asks_to_end(const struct run *run)
+{
+	struct signalfd_siginfo signal;
+
+	if (read(run->signal_fd, &signal, sizeof(signal)) != sizeof(signal))
+		return false;
+	return signal.ssi_signo != SIGUSR1;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* Writes on, or makes a report; not one that would only wait behind another for a slow reader. */
+static int progress(struct run *run, int event)
+{
+	if (event == SESSION_WRITABLE)
+		return output_flush(run->output);
+	if (output_pending(run->output)) {
+		if (!run->left_out++)
+			warn("nobody reads the reports: until someone does they are left out");
+		return 0;
+	}
+	return report(run, NULL);
+}
+
+/* Reports until the run ends, but not its last report: why it ended is in *ended. 0 or -errno. */
+static int follow(struct run *run, const char **ended)
+{
+	const struct leaks_options *o = run->options;
+	uint64_t next = run->armed_ns + o->every_ns;
+
+	for (;;) {
+		int event = session_wait(run->session, earlier(next, run->end_ns), run->signal_fd,
+			output_pending(run->output) ? STDOUT_FILENO : -1);
+
+		if (event < 0)
+			return event;
+		if (event == SESSION_TARGET_EXIT || event == SESSION_TARGET_EXEC) {
+			*ended = event == SESSION_TARGET_EXIT ? "target_exit" : "target_exec";
+			return 0;
+		}
+		if (event == SESSION_SIGNAL && asks_to_end(run)) {
+			*ended = "signal";
+			return 0;
+		}
+		if (event == SESSION_DEADLINE) {
+			uint64_t now = clock_monotonic_ns();
+
+			if (now >= run->end_ns) {
+				*ended = "duration";
+				return 0;
+			}
+			if (o->count_given && run->reports + 1 >= o->count) {
+				*ended = "count";
+				return 0;
+			}
+			/* Reports that take longer than the interval are not made up for. */
+			while (next <= now)
+				next += o->every_ns;
+		}
+		event = progress(run, event);
+		if (event)
+			return event;
+	}
+}
+
+static int start(struct run *run)
+{
+	const struct leaks_options *o = run->options;
+	int error;
+
+	run->symbols = symbolizer_new();
+	if (!run->symbols)
+		return err(-ENOMEM, "out of memory");
+	error = session_open(&run->session, (pid_t)o->pid);
+	if (!error)
+		error = session_load(run->session, &o->limits);
+	if (!error)
+		error = session_attach(run->session);
+	if (!error)
+		error = session_arm(run->session);
+	if (error)
+		return error;
+	run->armed_ns = run->reported_ns = clock_monotonic_ns();
+	if (!run->end_ns)
+		run->end_ns =
+			o->for_given || !o->count_given ? run->armed_ns + o->for_ns : UINT64_MAX;
+	/* Not a message but a signal: scripts wait for it, whatever the verbosity. */
+	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=exact\n",
+		session_process(run->session)->pid, session_plan(run->session)->count);
+	return 0;
+}
+
+static void release(struct run *run)
+{
+	session_close(run->session);
+	symbolizer_free(run->symbols);
+	run->session = NULL;
+	run->symbols = NULL;
+}
+
+/*
+ * The process runs another program: attaches to that before the last report on the old one, which says how it went
+ * on. 1: *run is the new image's; 0: there is none, and the old one's last report was it.
+ */
+static int next_image(struct run *run)
+{
+	struct run next = *run;
+	int failed, error;
+
+	info("pid %d runs another program now: tracing begins anew",
+		session_process(run->session)->pid);
+	next.session = NULL;
+	next.disarmed_ns = 0;
+	failed = start(&next);
+	error = report(run, failed && process_ended(session_process(run->session)) ? "target_exit"
+										   : "target_exec");
+	next.reports = run->reports;
+	release(run);
+	*run = next;
+	return error ? error : !failed;
+}
+
+static int run_images(struct run *run)
+{
+	int error = start(run), more = 1;
+
+	while (!error && more == 1) {
+		const char *ended = NULL;
+
+		error = follow(run, &ended);
+		run->disarmed_ns = clock_monotonic_ns();
+		session_disarm(run->session);
+		session_detach(run->session);
+		if (!error)
+			more = strcmp(ended, "target_exec") ? report(run, ended) : next_image(run);
+	}
+	return error ? error : more;
+}
+
+static int signals_open(void)
+{
+	sigset_t set;
+
+	/* A reader that left, or a file that may not grow, is an error of write(). */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGUSR1);
+	if (sigprocmask(SIG_BLOCK, &set, NULL))
+		return -errno;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+static int print_plan(const struct leaks_options *o)
+{
+	struct buffer out CLEANUP_BUFFER = { 0 };
+	struct output output = { 0 };
+	struct session *session = NULL;
+	int error = session_open(&session, (pid_t)o->pid);
+
+	if (!error) {
+		dry_run_print(session_process(session), session_image(session),
+			session_plan(session), &out);
+		error = output_add(&output, &out);
+	}
+	if (!error)
+		error = output_drain(&output, -1);
+	output_release(&output);
+	session_close(session);
+	return error;
+}
+
+static int leaks(const struct leaks_options *o)
+{
+	struct output output = { 0 };
+	struct run run = { .options = o, .output = &output, .signal_fd = signals_open() };
+	int error;
+
+	if (run.signal_fd < 0)
+		return err(-errno, "cannot handle signals: %s", strerror(errno));
+	error = run_images(&run);
+	release(&run);
+	if (run.left_out)
+		warn("%llu reports were left out: no one read them in time",
+			(unsigned long long)run.left_out);
+	if (!error)
+		error = output_drain(&output, run.signal_fd);
+	output_release(&output);
+	close(run.signal_fd);
+	return error;
+}
+
+static int leaks_run(int argc, char **argv)
+{
+	struct leaks_options o = {
+		.every_ns = 5 * NS_PER_S,
+		.for_ns = 60 * NS_PER_S,
+		.min_age_ns = 10 * NS_PER_S,
+		.limits = TABLE_LIMITS_DEFAULT,
+	};
+	int error = options_parse(leaks_options, argc, argv, &o);
+
+	if (error)
+		return EXIT_USAGE;
+	common_apply(&o.common);
+	if (o.common.help) {
+		command_help(&leaks_command, "heaptap leaks -p PID [OPTIONS]");
+		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+	}
+	if (!o.pid) {
+		err(-EINVAL, "leaks wants a process: -p PID; see heaptap leaks --help");
+		return EXIT_USAGE;
+	}
+	if (output_check())
+		return EXIT_FAILED;
+	return exit_code_of(o.dry_run ? print_plan(&o) : leaks(&o));
+}
+
+const struct command leaks_command = {
+	.name = "leaks",
+	.help = "which code holds a live process's memory, reported every few seconds",
+	.run = leaks_run,
+	.options = leaks_options,
+};

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "options.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/err.h"
+#include "../base/units.h"
+
+static const struct option *find_long(const struct option *table, const char *name, size_t length)
+{
+	for (; table->name; table++)
+		if (strlen(table->name) == length && !memcmp(table->name, name, length))
+			return table;
+	return NULL;
+}
+
+static const struct option *find_short(const struct option *table, char letter)
+{
+	for (; table->name; table++)
+		if (table->letter == letter)
+			return table;
+	return NULL;
+}
+
+static int choice_index(const char *choices, const char *text)
+{
+	size_t length = strlen(text);
+
+	for (int i = 0; choices; i++) {
+		const char *end = strchrnul(choices, '|');
+
+		if ((size_t)(end - choices) == length && !memcmp(choices, text, length))
+			return i;
+		choices = *end ? end + 1 : NULL;
+	}
+	return -1;
+}
+
+static int bad_value(const struct option *o, const char *text, int error)
+{
+	char low[UNITS_TEXT], high[UNITS_TEXT];
+
+	switch (o->kind) {
+	case OPTION_DURATION:
+		if (error != -ERANGE)
+			return err(-EINVAL,
+				"--%s: '%s' is not a duration: write 5s, 200ms, 1.5m or 2h",
+				o->name, text);
+		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
+			format_duration(low, (double)o->low / NS_PER_S),
+			format_duration(high, (double)o->high / NS_PER_S));
+	case OPTION_CHOICE:
+		return err(-EINVAL, "--%s: '%s' is not one of %s", o->name, text, o->argument);
+	case OPTION_PID:
+		return err(-EINVAL, "-%c: '%s' is not the id of one process", o->letter, text);
+	default:
+		if (error != -ERANGE)
+			return err(-EINVAL, "--%s: '%s' is not a number", o->name, text);
+		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
+			format_count(low, o->low), format_count(high, o->high));
+	}
+}
+
+static int set_value(const struct option *o, const char *text, void *values)
+{
+	char *place = (char *)values + o->offset;
+	int error = 0, choice;
+	uint64_t number = 0;
+
+	switch (o->kind) {
+	case OPTION_FLAG:
+		*(bool *)(void *)place = true;
+		break;
+	case OPTION_COUNT:
+		++*(int *)(void *)place;
+		break;
+	case OPTION_CHOICE:
+		choice = choice_index(o->argument, text);
+		if (choice < 0)
+			return bad_value(o, text, -EINVAL);
+		*(int *)(void *)place = choice;
+		break;
+	case OPTION_DURATION:
+		error = parse_duration(text, &number);
+		if (!error && (number < o->low || number > o->high))
+			error = -ERANGE;
+		break;
+	case OPTION_PID:
+		error = parse_number(text, 1, INT32_MAX, &number);
+		break;
+	case OPTION_NUMBER:
+		error = parse_number(text, o->low, o->high, &number);
+		break;
+	}
+	if (error)
+		return bad_value(o, text, error);
+	if (o->kind == OPTION_DURATION || o->kind == OPTION_PID || o->kind == OPTION_NUMBER)
+		*(uint64_t *)(void *)place = number;
+	if (o->given)
+		*(bool *)(void *)((char *)values + o->given) = true;
+	return 0;
+}
+
+static bool takes_argument(const struct option *o)
+{
+	return o->kind != OPTION_FLAG && o->kind != OPTION_COUNT;
+}
+
+/*
+ * "--name", "--name=value", "-p value" or "-pvalue": the option, and its value when it is in the
+ * same word.
+ */
+static int split_word(
+	const struct option *table, const char *word, const struct option **o, const char **value)
+{
+	*o = NULL;
+	*value = NULL;
+	if (word[0] != '-' || !word[1])
+		return err(-EINVAL, "'%s' is not an option; see heaptap --help", word);
+	if (word[1] == '-') {
+		const char *end = strchrnul(word + 2, '=');
+
+		*o = find_long(table, word + 2, (size_t)(end - word) - 2);
+		*value = *end ? end + 1 : NULL;
+	} else {
+		*o = find_short(table, word[1]);
+		*value = word[2] ? word + 2 : NULL;
+		if (*o && *value && !takes_argument(*o))
+			*o = NULL; /* letters are not joined */
+	}
+	if (!*o)
+		return err(-EINVAL, "unknown option '%s'; see heaptap --help", word);
+	if (*value && !takes_argument(*o))
+		return err(-EINVAL, "--%s takes no value", (*o)->name);
+	return 0;
+}
+
+int options_parse(const struct option *table, int argc, char **argv, void *values)
+{
+	for (int i = 0; i < argc; i++) {
+		const struct option *o = NULL;
+		const char *value;
+		int error = split_word(table, argv[i], &o, &value);
+
+		if (error || !o)
+			return error;
+		if (takes_argument(o) && !value) {
+			if (i + 1 >= argc)
+				return err(-EINVAL, "%s wants a value: %s", argv[i], o->argument);
+			value = argv[++i];
+		}
+		error = set_value(o, value, values);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+void options_help(const struct option *table)
+{
+	for (; table->name; table++) {
+		char left[64];
+
+		snprintf(left, sizeof(left), "%c%c%s--%s%s%s", table->letter ? '-' : ' ',
+			table->letter ? table->letter : ' ', table->letter ? ", " : "  ",
+			table->name, table->argument ? " " : "",
+			table->argument ? table->argument : "");
+		printf("  %-36s %s\n", left, table->help);
+	}
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Options are a table: parsing, usage errors and --help all read it. */
+#ifndef HEAPTAP_OPTIONS_H
+#define HEAPTAP_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_kind {
+	OPTION_FLAG,	 /* bool */
+	OPTION_COUNT,	 /* int, one more each time: -v -v */
+	OPTION_PID,	 /* pid_t as uint64_t */
+	OPTION_NUMBER,	 /* uint64_t in [low, high] */
+	OPTION_DURATION, /* uint64_t, ns, in [low, high] */
+	OPTION_CHOICE,	 /* int, index in the choices, "a|b|c" */
+};
+
+struct option {
+	const char *name; /* without dashes */
+	char letter;	  /* 0: none */
+	enum option_kind kind;
+	const char *argument; /* for --help; the choices of OPTION_CHOICE; NULL for flags */
+	const char *help;
+	size_t offset; /* of the value in the options structure */
+	size_t given;  /* of a bool that tells whether it was given; 0: none */
+	uint64_t low, high;
+};
+
+/*
+ * Parses arguments into `values`, which holds the defaults. The table ends with a NULL name. 0, or
+ * -EINVAL after one message that names the option and what it takes.
+ */
+int options_parse(const struct option *table, int argc, char **argv, void *values);
+void options_help(const struct option *table);
+
+#endif

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/commands.h"
+
+static const struct command *const commands[] = { &leaks_command };
+
+static int help(void)
+{
+	puts("usage: heaptap COMMAND [OPTIONS]\n\n"
+	     "Tells which code holds a live process's memory, and which code makes it "
+	     "grow.\n\ncommands:");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-8s %s\n", commands[i]->name, commands[i]->help);
+	puts("\n  heaptap COMMAND --help    the options of a command\n"
+	     "  heaptap --version\n\n"
+	     "exit codes: 0 ok; 1 failure; 2 usage; 3 a privilege or kernel feature is missing;\n"
+	     "            4 the process is not there or has nothing to trace");
+	return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+}
+
+/* A closed 0, 1 or 2 would be given to a table or a link, and messages would go there. */
+static void keep_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		/* Opened for the other direction: using it stays an error. */
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0)
+			_exit(EXIT_FAILED);
+}
+
+/* A process can have mapped more files than the usual 1024 that we may open. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		warn("cannot raise the limit of open files: %s", strerror(errno));
+}
+
+int main(int argc, char **argv)
+{
+	keep_standard_descriptors();
+	raise_descriptor_limit();
+	if (argc < 2) {
+		err(-EINVAL, "no command; see heaptap --help");
+		return EXIT_USAGE;
+	}
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+		return help();
+	if (!strcmp(argv[1], "--version"))
+		return puts("heaptap " HEAPTAP_VERSION) < 0 || fflush(stdout) ? EXIT_FAILED
+									      : EXIT_OK;
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(argv[1], commands[i]->name))
+			return commands[i]->run(argc - 2, argv + 2);
+	err(-EINVAL, "unknown command '%s'; see heaptap --help", argv[1]);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "../base/table.h"
+
+/*
+ * Grows an array to hold one more element, doubling at powers of two. NULL: no memory, the array
+ * stands.
+ */
+static void *grown(void *array, uint32_t count, uint32_t more, size_t size)
+{
+	uint32_t capacity = 1;
+
+	while (capacity < count)
+		capacity *= 2;
+	if (count && count + more <= capacity)
+		return array;
+	while (capacity < count + more)
+		capacity *= 2;
+	return realloc(array, capacity * size);
+}
+
+int profile_add_module(
+	struct profile *p, const char *path, const char *build_id, const char *allocator)
+{
+	struct profile_module *modules = grown(p->modules, p->module_count, 1, sizeof(*modules));
+	struct profile_module m;
+
+	if (!modules)
+		return -ENOMEM;
+	p->modules = modules;
+	m = (struct profile_module){ .path = strdup(path), .build_id = strdup(build_id) };
+	if (allocator)
+		m.allocator = strdup(allocator);
+	if (!m.path || !m.build_id || (allocator && !m.allocator)) {
+		free(m.path);
+		free(m.build_id);
+		free(m.allocator);
+		return -ENOMEM;
+	}
+	modules[p->module_count++] = m;
+	return 0;
+}
+
+/*
+ * (build id, address) of each frame, so that the same stack has the same id wherever the same
+ * binaries run. A module without a build id is known by its file name; code outside of any file by
+ * nothing.
+ */
+static uint64_t stack_id(const struct profile *p, const uint64_t *frames, uint16_t count)
+{
+	uint64_t hash = 0;
+
+	for (uint16_t i = 0; i < count; i++) {
+		enum ht_frame_tag tag = ht_frame_tag(frames[i]);
+
+		hash = hash_mix(hash, tag);
+		if (tag == HT_FRAME_CALL || tag == HT_FRAME_PC) {
+			uint32_t id = ht_frame_module(frames[i]);
+			const char *name = id < p->module_count ? p->modules[id].build_id : "";
+
+			if (!*name && id < p->module_count) {
+				const char *slash = strrchr(p->modules[id].path, '/');
+
+				name = slash ? slash + 1 : p->modules[id].path;
+			}
+			hash = hash_bytes(hash, name, strlen(name));
+			hash = hash_mix(hash, ht_frame_offset(frames[i]));
+		}
+	}
+	return hash;
+}
+
+int profile_add_stack(struct profile *p, const uint64_t *frames, uint16_t count, uint16_t flags)
+{
+	struct profile_stack *stacks = grown(p->stacks, p->stack_count, 1, sizeof(*stacks));
+	uint64_t *pool;
+
+	if (!stacks)
+		return -ENOMEM;
+	p->stacks = stacks;
+	pool = count ? grown(p->frames, p->frame_count, count, sizeof(*pool)) : p->frames;
+	if (count && !pool)
+		return -ENOMEM;
+	p->frames = pool;
+	if (count)
+		memcpy(pool + p->frame_count, frames, count * sizeof(*frames));
+	stacks[p->stack_count++] = (struct profile_stack){
+		.id = stack_id(p, frames, count),
+		.first_frame = p->frame_count,
+		.frame_count = count,
+		.flags = flags,
+	};
+	p->frame_count += count;
+	return 0;
+}
+
+void profile_release(struct profile *p)
+{
+	for (uint32_t i = 0; i < p->module_count; i++) {
+		free(p->modules[i].path);
+		free(p->modules[i].build_id);
+		free(p->modules[i].allocator);
+	}
+	free(p->modules);
+	free(p->stacks);
+	free(p->frames);
+	*p = (struct profile){ 0 };
+}
+
+void snapshot_release(struct snapshot *s)
+{
+	free(s->sites);
+	*s = (struct snapshot){ 0 };
+}

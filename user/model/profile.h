@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The data model between capture and everything that shows it. Ids are dense indices, never
+ * pointers:
+ *
+ *   snapshot: a moment's figures
+ *      site  -> stack, domain; allocated, freed, live, aged
+ *   profile: what the figures refer to; only grows while a session runs
+ *      stack -> frames (leaf first) -> module, address
+ *      module -> path, build id
+ */
+#ifndef HEAPTAP_PROFILE_H
+#define HEAPTAP_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "../../include/frame.h"
+#include "../../include/losses.h"
+#include "../../include/records.h"
+
+struct profile_module {
+	char *path;
+	char *build_id;	 /* hex, "" when there is none */
+	char *allocator; /* NULL: defines none that is traced */
+};
+
+struct profile_stack {
+	uint64_t id; /* stable across runs and hosts; of build ids and addresses */
+	uint32_t first_frame;
+	uint16_t frame_count;
+	uint16_t flags; /* HT_STACK_* */
+};
+
+struct profile {
+	struct profile_module *modules;
+	uint32_t module_count;
+	struct profile_stack
+		*stacks; /* stack 0 has no frames: it stands for all that found no room */
+	uint32_t stack_count;
+	uint64_t *frames; /* include/frame.h */
+	uint32_t frame_count;
+};
+
+/* Copies the strings. 0 or -ENOMEM. */
+int profile_add_module(
+	struct profile *p, const char *path, const char *build_id, const char *allocator);
+/* The next stack, in the order of the kernel's ids. 0 or -ENOMEM. */
+int profile_add_stack(struct profile *p, const uint64_t *frames, uint16_t count, uint16_t flags);
+void profile_release(struct profile *p);
+
+struct site_figures {
+	uint32_t stack;
+	uint8_t domain; /* enum ht_domain */
+	uint64_t alloc_count, alloc_bytes;
+	uint64_t free_count, free_bytes;
+	uint64_t failed_count;
+	uint64_t temporary_count, temporary_bytes;
+	uint64_t live_count, live_bytes;
+	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
+	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
+};
+
+struct totals {
+	uint64_t alloc_count, alloc_bytes;
+	uint64_t free_count, free_bytes;
+	uint64_t live_count, live_bytes;
+	uint64_t aged_count, aged_bytes;
+	uint64_t lost_count, lost_bytes; /* sums of lost below: allocated = live + freed + lost */
+	uint64_t peak_live_bytes;
+	uint64_t failed_count;
+	uint64_t untracked_frees;
+	uint64_t in_flight; /* calls that have begun and not returned */
+	uint64_t
+		truncated_count; /* of the allocations: those whose stack does not reach its root */
+};
+
+struct snapshot {
+	uint64_t realtime_ns;
+	uint64_t monotonic_ns;
+	double min_age_s; /* what "aged" means */
+	struct totals totals;
+	uint64_t lost[HT_LOST_REASONS];
+	uint64_t unattributed[HT_UNATTRIBUTED_REASONS];
+	uint64_t abandoned_calls; /* calls that never returned; known once the session is drained */
+	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
+	uint64_t events;	  /* calls seen since the start, allocating and freeing */
+	uint64_t skew;		  /* of these, seen while the figures were read */
+	struct site_figures *sites;
+	uint32_t site_count;
+};
+
+void snapshot_release(struct snapshot *s);
+
+#endif

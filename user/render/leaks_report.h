@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A leak report: what it shows, and its two forms. */
+#ifndef HEAPTAP_LEAKS_REPORT_H
+#define HEAPTAP_LEAKS_REPORT_H
+
+#include "../base/buffer.h"
+#include "../model/leaks.h"
+#include "../model/profile.h"
+#include "../symbol/symbolizer.h"
+#include "../target/process.h"
+
+struct leaks_report {
+	const struct process *process;
+	const struct profile *profile;
+	const struct snapshot *snapshot;
+	const struct symbolizer *symbols;
+	const struct leaks_selection *selection;
+	struct process_memory memory;
+	struct host_usage host;
+	double elapsed_s;  /* since armed */
+	double interval_s; /* since the report before */
+	const char *ended; /* NULL: it goes on; else why it ended, as in JSON */
+	const char *mode;
+	const char *mode_why;
+};
+
+/* One object on one line: schema heaptap/1, kind "leaks". */
+void leaks_render_json(const struct leaks_report *r, struct buffer *out);
+
+struct text_style {
+	bool color;
+	bool full_paths;
+};
+void leaks_render_text(
+	const struct leaks_report *r, const struct text_style *style, struct buffer *out);
+
+#endif

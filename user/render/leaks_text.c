@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "leaks_report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/units.h"
+#include "../base/utf8.h"
+
+struct printer {
+	const struct leaks_report *report;
+	const struct text_style *style;
+	struct buffer *out;
+};
+
+static void paint(const struct printer *p, const char *code)
+{
+	if (p->style->color)
+		buffer_text(p->out, code);
+}
+
+#define BOLD  "\033[1m"
+#define DIM   "\033[2m"
+#define RED   "\033[31m"
+#define GREEN "\033[32m"
+#define PLAIN "\033[0m"
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
+static void clean(const struct printer *p, const char *text)
+{
+	utf8_append_printable(p->out, text);
+}
+
+static void allocators(const struct printer *p)
+{
+	const struct profile *profile = p->report->profile;
+	bool first = true;
+
+	for (uint32_t i = 0; i < profile->module_count; i++) {
+		if (!profile->modules[i].allocator)
+			continue;
+		buffer_format(p->out, "%s%s", first ? "" : "+", profile->modules[i].allocator);
+		first = false;
+	}
+}
+
+static void heading(const struct printer *p)
+{
+	const struct leaks_report *r = p->report;
+	char elapsed[UNITS_TEXT], time[CLOCK_TEXT];
+
+	paint(p, BOLD);
+	buffer_format(p->out, "leaks of pid %d (", r->process->pid);
+	clean(p, r->process->comm);
+	buffer_text(p->out, ")");
+	paint(p, PLAIN);
+	buffer_format(p->out, "  mode %s  allocator ", r->mode);
+	allocators(p);
+	buffer_format(p->out, "  watched %s  at %s", format_duration(elapsed, r->elapsed_s),
+		clock_format(time, r->snapshot->realtime_ns));
+	if (r->ended)
+		buffer_format(p->out, "  ended: %s", r->ended);
+	buffer_text(p->out, "\n");
+}
+
+static void figures(const struct printer *p)
+{
+	const struct leaks_report *r = p->report;
+	const struct totals *t = &r->snapshot->totals;
+	char a[UNITS_TEXT], b[UNITS_TEXT], c[UNITS_TEXT], d[UNITS_TEXT];
+
+	buffer_format(p->out, "  live       %s in %s blocks, peak %s",
+		format_bytes(a, t->live_bytes), format_count(b, t->live_count),
+		format_bytes(c, t->peak_live_bytes));
+	if (r->memory.rss >= 0)
+		buffer_format(p->out, "; RSS %s", format_bytes(d, (uint64_t)r->memory.rss));
+	if (r->memory.swap > 0)
+		buffer_format(p->out, ", swap %s", format_bytes(d, (uint64_t)r->memory.swap));
+	if (r->memory.limit >= 0)
+		buffer_format(p->out, ", limit %s", format_bytes(d, (uint64_t)r->memory.limit));
+	buffer_format(p->out, "\n  allocated  %s in %s blocks, freed %s in %s",
+		format_bytes(a, t->alloc_bytes), format_count(b, t->alloc_count),
+		format_bytes(c, t->free_bytes), format_count(d, t->free_count));
+	if (t->failed_count)
+		buffer_format(p->out, "; %s failed", format_count(a, t->failed_count));
+	if (t->untracked_frees)
+		buffer_format(p->out, "; %s frees of blocks not seen born",
+			format_count(a, t->untracked_frees));
+	buffer_text(p->out, "\n");
+}
+
+struct reason {
+	const char *key, *what, *remedy;
+};
+
+static void reasons(
+	const struct printer *p, const struct reason *all, const uint64_t *counts, int n)
+{
+	char text[UNITS_TEXT];
+
+	for (int i = 0; i < n; i++) {
+		if (!counts[i])
+			continue;
+		buffer_format(p->out, "             %s %s (%s); remedy: %s\n",
+			format_count(text, counts[i]), all[i].what, all[i].key, all[i].remedy);
+	}
+}
+
+static void losses(const struct printer *p)
+{
+#define REASON(name, key, what, remedy) { key, what, remedy },
+	static const struct reason lost[] = { HT_LOST(REASON) };
+	static const struct reason unattributed[] = { HT_UNATTRIBUTED(REASON) };
+#undef REASON
+	const struct snapshot *s = p->report->snapshot;
+	char a[UNITS_TEXT], b[UNITS_TEXT];
+	uint64_t nameless = 0;
+
+	for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
+		nameless += s->unattributed[i];
+	if (!s->totals.lost_count && nameless && !s->missed_events) {
+		paint(p, RED);
+		buffer_format(p->out,
+			"  no block lost, %s allocations without a stack of their own",
+			format_count(a, nameless));
+		paint(p, PLAIN);
+	} else if (!s->totals.lost_count && !s->missed_events) {
+		paint(p, GREEN);
+		buffer_text(p->out, "  nothing lost");
+		paint(p, PLAIN);
+	} else {
+		paint(p, RED);
+		buffer_format(p->out, "  lost       %s in %s blocks",
+			format_bytes(a, s->totals.lost_bytes),
+			format_count(b, s->totals.lost_count));
+		paint(p, PLAIN);
+	}
+	if (s->totals.in_flight || s->skew)
+		buffer_format(p->out, "; %s calls in flight, %s events while reading",
+			format_count(a, s->totals.in_flight), format_count(b, s->skew));
+	if (s->missed_events)
+		buffer_format(p->out, "; %s events unseen", format_count(a, s->missed_events));
+	if (s->abandoned_calls)
+		buffer_format(
+			p->out, "; %s calls never returned", format_count(a, s->abandoned_calls));
+	if (s->totals.truncated_count && s->totals.alloc_count)
+		buffer_format(p->out, "; %.1f %% of allocations have a truncated stack",
+			100.0 * (double)s->totals.truncated_count / (double)s->totals.alloc_count);
+	buffer_text(p->out, "\n");
+	reasons(p, lost, s->lost, HT_LOST_REASONS);
+	reasons(p, unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS);
+}
+
+static void frame(const struct printer *p, uint64_t word)
+{
+	const struct leaks_report *r = p->report;
+	struct symbol s = symbolizer_find(r->symbols, word);
+	enum ht_frame_tag tag = ht_frame_tag(word);
+	const char *path = tag == HT_FRAME_CALL || tag == HT_FRAME_PC
+				   ? r->profile->modules[ht_frame_module(word)].path
+				   : "no file";
+
+	buffer_text(p->out, "      ");
+	if (s.function) {
+		clean(p, s.function);
+		buffer_format(p->out, "+0x%" PRIx64, s.function_offset);
+	} else {
+		buffer_format(p->out, "0x%" PRIx64, s.address);
+	}
+	if (s.file) {
+		buffer_text(p->out, " ");
+		clean(p, p->style->full_paths ? s.file : base_name(s.file));
+		buffer_format(p->out, ":%u", s.line);
+	}
+	paint(p, DIM);
+	buffer_text(p->out, " (");
+	clean(p, p->style->full_paths ? path : base_name(path));
+	buffer_text(p->out, ")");
+	paint(p, PLAIN);
+	buffer_text(p->out, "\n");
+}
+
+static void site(const struct printer *p, const struct site_figures *f)
+{
+	const struct leaks_report *r = p->report;
+	const struct profile_stack *s = &r->profile->stacks[f->stack];
+	const struct totals *t = &r->snapshot->totals;
+	char bytes[UNITS_TEXT], count[UNITS_TEXT], average[UNITS_TEXT], age[UNITS_TEXT];
+
+	buffer_text(p->out, "\n");
+	paint(p, BOLD);
+	buffer_format(p->out, "  %s", format_bytes(bytes, f->aged_bytes));
+	paint(p, PLAIN);
+	buffer_format(p->out, " (%.1f %%) in %s block%s, average %s, oldest %s",
+		t->aged_bytes ? 100.0 * (double)f->aged_bytes / (double)t->aged_bytes : 0.0,
+		format_count(count, f->aged_count), f->aged_count == 1 ? "" : "s",
+		format_bytes(average, f->aged_count ? f->aged_bytes / f->aged_count : 0),
+		format_duration(age, f->oldest_s));
+	if (s->flags & HT_STACK_TRUNCATED)
+		buffer_text(p->out, ", truncated stack");
+	buffer_text(p->out, "\n");
+	for (uint16_t i = 0; i < s->frame_count; i++)
+		frame(p, r->profile->frames[s->first_frame + i]);
+	if (!s->frame_count)
+		buffer_text(
+			p->out, "      allocations that found no room for a stack of their own\n");
+}
+
+void leaks_render_text(
+	const struct leaks_report *r, const struct text_style *style, struct buffer *out)
+{
+	struct printer printer = { r, style, out }, *p = &printer;
+	const struct totals *t = &r->snapshot->totals;
+	char bytes[UNITS_TEXT], count[UNITS_TEXT], age[UNITS_TEXT], shown[UNITS_TEXT];
+
+	heading(p);
+	figures(p);
+	losses(p);
+	buffer_format(out, "  outstanding for %s or longer: %s in %s blocks",
+		format_duration(age, r->snapshot->min_age_s), format_bytes(bytes, t->aged_bytes),
+		format_count(count, t->aged_count));
+	if (r->selection->count)
+		buffer_format(out, "; the worst %s stack%s:\n",
+			format_count(shown, r->selection->count),
+			r->selection->count == 1 ? "" : "s");
+	else
+		buffer_text(out, "\n");
+	for (uint32_t i = 0; i < r->selection->count; i++)
+		site(p, &r->snapshot->sites[r->selection->sites[i]]);
+	buffer_text(out, "\n");
+}

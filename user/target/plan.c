@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "plan.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/err.h"
+
+#define CODE_MAX 4096 /* bytes of a function that placement looks at */
+
+/* The code of a function, up to CODE_MAX bytes: how many were read, or -errno. */
+static ssize_t read_code(const struct module *module, const struct elf_function *f, uint8_t *code)
+{
+	/*
+	 * Hand-written functions have no size: enough for any prologue, little of the next
+	 * function.
+	 */
+	size_t wanted = f->bytes ? f->bytes : 64;
+	ssize_t n =
+		pread(module->fd, code, wanted < CODE_MAX ? wanted : CODE_MAX, (off_t)f->offset);
+
+	return n < 0 ? -errno : n;
+}
+
+static struct plan_probe *probe_at(struct plan *plan, uint32_t module, uint64_t offset)
+{
+	for (uint32_t i = 0; i < plan->count; i++)
+		if (plan->probes[i].module == module && plan->probes[i].offset == offset)
+			return &plan->probes[i];
+	return NULL;
+}
+
+static void add_alias(struct plan_probe *probe, const char *name)
+{
+	size_t used = strlen(probe->function);
+
+	snprintf(probe->function + used, sizeof(probe->function) - used, "=%s", name);
+}
+
+static int add_function(
+	struct plan *plan, uint32_t id, const struct module *module, const struct elf_function *f)
+{
+	const struct allocator_function *a = &allocator_functions[f->name];
+	bool returns = a->role != HT_ROLE_FREE;
+	struct insn_place place;
+	struct plan_probe *probe;
+	uint8_t code[CODE_MAX];
+	ssize_t n = read_code(module, f, code);
+
+	if (n <= 0 || insn_place_probe(code, (size_t)n, f->address,
+			      returns ? INSN_PROBE_RETURN : INSN_PROBE_ENTRY, a->arguments,
+			      !returns, &place)) {
+		warn("%s of %s has no place for a probe: its calls are not counted", a->name,
+			module->path);
+		return 0;
+	}
+	probe = probe_at(plan, id, f->offset + place.offset);
+	if (probe) {
+		if (probe->role == a->role)
+			add_alias(probe, a->name);
+		return 0;
+	}
+	probe = realloc(plan->probes, (plan->count + 1) * sizeof(*probe));
+	if (!probe)
+		return err(-ENOMEM, "out of memory");
+	plan->probes = probe;
+	probe += plan->count++;
+	*probe = (struct plan_probe){ .module = id,
+		.role = a->role,
+		.returns = returns,
+		.emulated = place.emulated,
+		.pushed = (uint16_t)(place.sp_moved / 8),
+		.offset = f->offset + place.offset,
+		.address = f->address + place.offset };
+	snprintf(probe->function, sizeof(probe->function), "%s", a->name);
+	snprintf(probe->text, sizeof(probe->text), "%s", place.text);
+	return 0;
+}
+
+int plan_add_module(struct plan *plan, uint32_t id, const struct module *module)
+{
+	const struct elf_info *elf = module_elf(module);
+
+	if (!elf || !module->allocator || module->fd < 0)
+		return 0;
+	if (elf->machine != EM_X86_64) {
+		warn("%s is not x86-64 code: its allocator is not traced", module->path);
+		return 0;
+	}
+	if (allocator_has_own_new(elf))
+		warn("%s has an operator new of its own (%s): what C++ code allocates by it is not "
+		     "counted",
+			module->path, module->allocator);
+	for (uint32_t i = 0; i < elf->function_count; i++) {
+		const struct elf_function *f = &elf->functions[i];
+		int error;
+
+		if (!allocator_is_function(f->name))
+			continue;
+		error = add_function(plan, id, module, f);
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int plan_explain_nothing(const struct image *image, const struct process *p)
+{
+	bool symbols = false, unreadable = false, too_many = false;
+
+	for (uint32_t i = 0; i < image->module_count; i++) {
+		const struct elf_info *elf = module_elf(&image->modules[i]);
+
+		unreadable |= image->modules[i].fd < 0;
+		too_many |= image->modules[i].error == -EMFILE;
+		symbols |= elf && elf->has_symbols;
+	}
+	if (too_many)
+		return err(-EMFILE, "too many open files: raise ulimit -n");
+	if (unreadable)
+		return err(-EACCES,
+			"cannot open the program files of pid %d (%s): run as root or with "
+			"CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE",
+			p->pid, p->comm);
+	if (!symbols)
+		return err(-ENXIO,
+			"pid %d (%s) has no function symbols to find an allocator by: it is a "
+			"stripped "
+			"static executable; trace a build that keeps its symbols",
+			p->pid, p->comm);
+	return err(-ENXIO,
+		"pid %d (%s) has no allocator: none of its %u program files defines malloc and "
+		"free",
+		p->pid, p->comm, image->module_count);
+}
+
+int plan_make(struct plan *plan, const struct image *image)
+{
+	for (uint32_t i = 0; i < image->module_count; i++) {
+		int error = plan_add_module(plan, i, &image->modules[i]);
+
+		if (error)
+			return error;
+	}
+	return plan->count ? 0 : -ENXIO;
+}
+
+void plan_release(struct plan *plan)
+{
+	free(plan->probes);
+	*plan = (struct plan){ 0 };
+}
+
+static const struct elf_function *function_around(const struct elf_info *elf, uint64_t offset)
+{
+	for (uint32_t i = 0; i < elf->function_count; i++) {
+		const struct elf_function *f = &elf->functions[i];
+
+		if (allocator_is_function(f->name) && offset >= f->offset &&
+			offset - f->offset < (f->bytes ? f->bytes : 64))
+			return f;
+	}
+	return NULL;
+}
+
+int plan_check_return(const struct plan_probe *probe, const struct module *module)
+{
+	const struct elf_info *elf = module_elf(module);
+	const struct elf_function *f = elf ? function_around(elf, probe->offset) : NULL;
+	uint8_t code[CODE_MAX];
+	ssize_t n = f ? read_code(module, f, code) : -ENOENT;
+
+	if (n <= 0 || probe->pushed ||
+		insn_check_return_probe(code, (size_t)n, (uint32_t)(probe->offset - f->offset)))
+		return err(-EINVAL,
+			"refused: a return probe at %s+0x%llx of %s would not find its return "
+			"address",
+			probe->function, f ? (unsigned long long)(probe->offset - f->offset) : 0,
+			module->path);
+	return 0;
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Reading the tables into a snapshot. Programs may run meanwhile: counters are read before the live
+ * table is scanned, and events counted on both sides of it, so that the report can say how much the
+ * two may differ.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/err.h"
+#include "session_internal.h"
+
+static uint64_t load(const __u64 *counter)
+{
+	return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
+/* The stacks that the profile does not have yet. */
+static int read_stacks(struct session *s)
+{
+	uint32_t used = __atomic_load_n(&s->bpf->bss->control.next_stack, __ATOMIC_ACQUIRE);
+	uint32_t most = bpf_map__max_entries(s->bpf->maps.stacks);
+	uint32_t chunks = bpf_map__max_entries(s->bpf->maps.chunks);
+
+	if (used > most)
+		used = most;
+	for (uint32_t id = s->profile.stack_count; id < used; id++) {
+		const struct ht_stack *stack = &s->tables.stacks[id];
+		uint16_t n = stack->native_frames;
+		uint64_t frames[HT_MAX_FRAMES + 1] = { 0 };
+
+		/* An id is given before its record is written: the next reading has it. */
+		if (id && !__atomic_load_n(&stack->hash, __ATOMIC_ACQUIRE) && s->armed)
+			break;
+		for (uint16_t i = 0; i < n && i < HT_MAX_FRAMES; i++) {
+			uint32_t chunk = stack->first_chunk + i / HT_CHUNK_FRAMES;
+
+			if (chunk < chunks)
+				frames[i] = s->tables.chunks[chunk].frames[i % HT_CHUNK_FRAMES];
+		}
+		if (profile_add_stack(&s->profile, frames, n, stack->flags))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void add_site(const struct session *s, uint32_t id, struct site_figures *f)
+{
+	const struct ht_site *site = &s->tables.sites[id];
+
+	*f = (struct site_figures){ .stack = site->stack, .domain = site->domain };
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
+		const struct ht_site_counters *c =
+			&s->tables.site_counters[id * s->tables.shards + shard];
+
+		/*
+		 * Frees first: a block freed between two reads must not make a negative live count.
+		 */
+		f->free_count += load(&c->free_count);
+		f->free_bytes += load(&c->free_bytes);
+		f->alloc_count += load(&c->alloc_count);
+		f->alloc_bytes += load(&c->alloc_bytes);
+		f->failed_count += load(&c->failed_count);
+		f->temporary_count += load(&c->temporary_count);
+		f->temporary_bytes += load(&c->temporary_bytes);
+	}
+}
+
+static void read_counters(const struct session *s, struct snapshot *snap)
+{
+	struct totals *t = &snap->totals;
+
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
+		const struct ht_process_counters *c =
+			&s->tables.process_counters[s->slot * s->tables.shards + shard];
+
+		t->untracked_frees += load(&c->untracked_frees) + load(&c->untracked_inherited);
+		for (int i = 0; i < HT_LOST_REASONS; i++) {
+			snap->lost[i] += load(&c->lost_count[i]);
+			t->lost_count += load(&c->lost_count[i]);
+			t->lost_bytes += load(&c->lost_bytes[i]);
+		}
+		for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
+			snap->unattributed[i] += load(&c->unattributed[i]);
+	}
+	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
+	t->in_flight = s->drained ? 0 : session_in_flight(s);
+}
+
+static uint64_t count_events(const struct session *s, uint32_t sites)
+{
+	uint64_t events = 0;
+
+	for (uint32_t row = 0; row < sites * s->tables.shards; row++) {
+		const struct ht_site_counters *c = &s->tables.site_counters[row];
+
+		events += load(&c->alloc_count) + load(&c->free_count) + load(&c->failed_count);
+	}
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
+		events += load(&s->tables.process_counters[s->slot * s->tables.shards + shard]
+					.untracked_frees);
+	return events;
+}
+
+/* Runs that the kernel left out because the program was running on that CPU already: events that no one counted. */
+static uint64_t missed_runs(const struct bpf_program *program)
+{
+	struct bpf_prog_info information = { 0 };
+	uint32_t bytes = sizeof(information);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &information, &bytes))
+		return 0;
+	return information.recursion_misses;
+}
+
+uint32_t session_birth_clock(const struct session *s)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, options);
+	int error = bpf_prog_test_run_opts(bpf_program__fd(s->bpf->progs.birth_clock), &options);
+
+	return error ? 0 : options.retval;
+}
+
+struct scan {
+	const struct session *session;
+	struct site_figures *sites;
+	uint32_t site_count;
+	uint32_t now; /* birth units */
+	double min_age_s;
+};
+
+static void scan_block(struct scan *scan, const struct ht_block *block)
+{
+	struct site_figures *f = &scan->sites[block->site];
+	/*
+	 * The clock was read before the scan: a block born since then has no age, not a huge one.
+	 */
+	int32_t units = (int32_t)(scan->now - block->birth);
+	double age_s = units > 0 ? units * scan->session->tables.birth_unit_s : 0;
+
+	f->live_count++;
+	f->live_bytes += block->size;
+	if (age_s > f->oldest_s)
+		f->oldest_s = age_s;
+	if (age_s >= scan->min_age_s) {
+		f->aged_count++;
+		f->aged_bytes += block->size;
+	}
+}
+
+static void scan_bucket(struct scan *scan, const struct ht_bucket *bucket)
+{
+	for (int way = 0; way < HT_BUCKET_BLOCKS; way++) {
+		uint64_t key = __atomic_load_n(&bucket->keys[way], __ATOMIC_ACQUIRE);
+		struct ht_block block;
+
+		if ((key & HT_KEY_STATE_MASK) != HT_KEY_LIVE ||
+			ht_key_slot(key) != scan->session->slot)
+			continue;
+		block = bucket->blocks[way];
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		/* Freed, and perhaps taken by another block, while we looked: part of the skew. */
+		if (__atomic_load_n(&bucket->keys[way], __ATOMIC_RELAXED) != key ||
+			block.site >= scan->site_count)
+			continue;
+		scan_block(scan, &block);
+	}
+}
+
+static void add_totals(const struct session *s, struct snapshot *snap)
+{
+	struct totals *t = &snap->totals;
+
+	for (uint32_t i = 0; i < snap->site_count; i++) {
+		const struct site_figures *f = &snap->sites[i];
+
+		t->alloc_count += f->alloc_count;
+		t->alloc_bytes += f->alloc_bytes;
+		t->free_count += f->free_count;
+		t->free_bytes += f->free_bytes;
+		t->failed_count += f->failed_count;
+		t->live_count += f->live_count;
+		t->live_bytes += f->live_bytes;
+		t->aged_count += f->aged_count;
+		t->aged_bytes += f->aged_bytes;
+		if (s->profile.stacks[f->stack].flags & HT_STACK_TRUNCATED)
+			t->truncated_count += f->alloc_count;
+	}
+}
+
+int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
+{
+	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
+		.monotonic_ns = clock_monotonic_ns(),
+		.min_age_s = min_age_s,
+		.site_count = session_sites_used(s),
+		.abandoned_calls = s->abandoned_calls };
+	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
+	uint64_t before;
+
+	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
+	if (!snap.sites)
+		return err(-ENOMEM, "out of memory");
+	if (!s->drained)
+		session_sweep_calls(s, false);
+	before = count_events(s, snap.site_count);
+	read_counters(s, &snap);
+	for (uint32_t i = 0; i < snap.site_count; i++)
+		add_site(s, i, &snap.sites[i]);
+	snap.missed_events =
+		missed_runs(s->bpf->progs.allocate) + missed_runs(s->bpf->progs.release);
+	scan.sites = snap.sites;
+	scan.now = session_birth_clock(s);
+	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
+		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
+			scan_bucket(&scan, &s->tables.live[segment][b]);
+	snap.events = count_events(s, snap.site_count);
+	snap.skew = snap.events - before;
+	if (read_stacks(s)) {
+		snapshot_release(&snap);
+		return err(-ENOMEM, "out of memory");
+	}
+	/* A site whose stack's record is still being written shows without frames this once. */
+	for (uint32_t i = 0; i < snap.site_count; i++)
+		if (snap.sites[i].stack >= s->profile.stack_count)
+			snap.sites[i].stack = 0;
+	add_totals(s, &snap);
+	*snapshot = snap;
+	return 0;
+}

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "session.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/err.h"
+#include "attach_types.h"
+#include "session_internal.h"
+
+#define POLL_MS		  50 /* how soon new code is known */
+#define START_UP_ATTEMPTS 8
+#define START_UP_STEP_US  30000
+#define REFRESH_MS	  200 /* the least time between two readings of the mappings */
+#define DRAIN_MS	  60 /* a call that has not returned by then is asleep, or was jumped out of */
+#define DRAIN_STEP_US	  500
+
+const struct process *session_process(const struct session *s)
+{
+	return &s->process;
+}
+
+const struct plan *session_plan(const struct session *s)
+{
+	return &s->plan;
+}
+
+const struct image *session_image(const struct session *s)
+{
+	return &s->image;
+}
+
+const struct profile *session_profile(const struct session *s)
+{
+	return &s->profile;
+}
+
+/* --- open ------------------------------------------------------------------------------------ */
+
+/* A program that has just begun has not mapped its C library yet: looks again before it says no. */
+static int make_plan(struct session *s)
+{
+	int error = -ENXIO;
+
+	for (int attempt = 0; error == -ENXIO && attempt < START_UP_ATTEMPTS; attempt++) {
+		if (attempt)
+			usleep(START_UP_STEP_US);
+		error = image_read(&s->image, &s->process);
+		if (error)
+			return error;
+		plan_release(&s->plan);
+		error = plan_make(&s->plan, &s->image);
+	}
+	s->plan_modules = s->image.module_count;
+	return error == -ENXIO ? plan_explain_nothing(&s->image, &s->process) : error;
+}
+
+int session_open(struct session **session, pid_t pid)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int error;
+
+	if (!s)
+		return err(-ENOMEM, "out of memory");
+	s->process.pidfd = -1;
+	*session = s;
+	error = process_open(pid, &s->process);
+	return error ? error : make_plan(s);
+}
+
+/* --- load ------------------------------------------------------------------------------------ */
+
+/* libbpf's messages one level below ours: its warnings repeat what we say better. */
+static int libbpf_message(enum libbpf_print_level level, const char *format, va_list arguments)
+{
+	char line[1024];
+
+	if (level == LIBBPF_DEBUG || log_get_level() < LOG_DEBUG)
+		return 0;
+	vsnprintf(line, sizeof(line), format, arguments);
+	line[strcspn(line, "\n")] = 0;
+	debug("%s", line);
+	return 0;
+}
+
+static int load_error(int error)
+{
+	if (error == -EPERM || error == -EACCES)
+		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
+				   "and CAP_PERFMON");
+	if (error == -ENOMEM)
+		return err(error, "not enough memory for the kernel's tables: lower --max-live or "
+				  "--max-stacks");
+	return err(-EOPNOTSUPP,
+		"the kernel does not take heaptap's BPF programs (%s): Linux 6.13 or newer with "
+		"BTF is needed; -v tells more",
+		strerror(-error));
+}
+
+static int on_message(void *context, void *data, size_t size)
+{
+	struct session *s = context;
+	const struct ht_message *m = data;
+
+	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
+		return 0;
+	if (m->segments == s->tables.segments)
+		tables_add_segment(
+			&s->tables, s->bpf); /* what does not fit meanwhile is counted as lost */
+	return 0;
+}
+
+static int copy_modules(struct session *s)
+{
+	for (uint32_t i = s->profile.module_count; i < s->image.module_count; i++) {
+		const struct module *m = &s->image.modules[i];
+		const struct elf_info *elf = module_elf(m);
+		char build_id[ELF_BUILD_ID_TEXT] = "";
+
+		if (elf)
+			elf_build_id_text(build_id, elf);
+		if (profile_add_module(&s->profile, m->path, build_id, m->allocator))
+			return err(-ENOMEM, "out of memory");
+	}
+	return 0;
+}
+
+/*
+ * Where return probes of the plan will stand in this process: the kernel half asks on a pending
+ * return.
+ */
+static int publish_planned(struct session *s)
+{
+	int fd = bpf_map__fd(s->bpf->maps.planned);
+
+	for (uint32_t r = 0; r < s->image.range_count; r++) {
+		const struct ht_range *range = &s->image.ranges[r];
+
+		for (uint32_t i = 0; i < s->plan.count; i++) {
+			const struct plan_probe *probe = &s->plan.probes[i];
+			uint64_t address = probe->address + range->bias;
+			struct ht_planned_key key = { .address = address, .slot = s->slot };
+			struct ht_planned value = { range->start, range->end };
+
+			if (probe->module != range->module || !probe->returns ||
+				address < range->start || address >= range->end)
+				continue;
+			if (bpf_map_update_elem(fd, &key, &value, BPF_ANY))
+				return err(-errno, "cannot store the plan: %s", strerror(errno));
+		}
+	}
+	return 0;
+}
+
+/*
+ * Publishes the image's ranges: written into the set that no walk uses, then made current by one
+ * store. The set was given up one publication ago; walks that began before that have ended, for
+ * synchronize waits for them.
+ */
+static int publish_ranges(struct session *s)
+{
+	struct ht_process *p = &s->tables.processes[s->slot];
+	uint32_t count = s->image.range_count, first;
+
+	if (count > HT_RANGES_PER_PROCESS) {
+		log_message(s->generation ? LOG_DEBUG : LOG_WARN,
+			"pid %d has %u executable mappings: stacks through those above the first "
+			"%u "
+			"are truncated",
+			s->process.pid, count, HT_RANGES_PER_PROCESS);
+		count = HT_RANGES_PER_PROCESS;
+	}
+	if (s->generation) {
+		const struct ht_range *old = &s->tables.ranges[p->ranges >> 32];
+
+		if ((uint32_t)p->ranges == count &&
+			!memcmp(old, s->image.ranges, count * sizeof(*old)))
+			return 0;
+		tables_synchronize(&s->tables, s->bpf);
+	}
+	s->generation++;
+	first = (2 * s->slot + s->generation % 2) * HT_RANGES_PER_PROCESS;
+	memcpy(&s->tables.ranges[first], s->image.ranges, count * sizeof(*s->image.ranges));
+	__atomic_store_n(&p->ranges, (uint64_t)first << 32 | count, __ATOMIC_RELEASE);
+	__atomic_store_n(&p->generation, s->generation, __ATOMIC_RELEASE);
+	return publish_planned(s);
+}
+
+static int add_process(struct session *s)
+{
+	struct ht_process *p = &s->tables.processes[s->slot];
+	uint32_t tgid = (uint32_t)s->process.pid;
+	struct ht_tgid *place;
+
+	*p = (struct ht_process){
+		.tgid = tgid,
+		.slot = (uint16_t)s->slot,
+		.start_time = s->process.start_ticks,
+		.mode = HT_MODE_EXACT,
+		.interval_bytes = 1,
+		.domains = 1 << HT_DOMAIN_HEAP,
+	};
+	if (bpf_map_update_elem(
+		    bpf_map__fd(s->bpf->maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
+		return err(-errno, "cannot add pid %u: %s", tgid, strerror(errno));
+	place = &s->tables.slot_by_tgid[tgid % HT_TGID_PLACES];
+	if (place->tgid)
+		place->shared = 1;
+	else
+		*place = (struct ht_tgid){ .tgid = tgid, .slot = s->slot };
+	return publish_ranges(s);
+}
+
+int session_load(struct session *s, const struct table_limits *limits)
+{
+	int error;
+
+	libbpf_set_print(libbpf_message);
+	s->bpf = heap_bpf__open();
+	if (!s->bpf)
+		return load_error(-errno);
+	bpf_program__set_expected_attach_type(s->bpf->progs.allocate, ATTACH_UPROBE_SESSION);
+	bpf_program__set_expected_attach_type(s->bpf->progs.release, ATTACH_UPROBE_MULTI);
+	error = tables_configure(&s->tables, s->bpf, limits);
+	if (error)
+		return load_error(error);
+	error = heap_bpf__load(s->bpf);
+	if (error)
+		return load_error(error);
+	error = tables_map(&s->tables, s->bpf);
+	if (error)
+		return error;
+	s->messages = ring_buffer__new(bpf_map__fd(s->bpf->maps.messages), on_message, s, NULL);
+	if (!s->messages)
+		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
+	error = copy_modules(s);
+	return error ? error : add_process(s);
+}
+
+/* --- attach, arm ----------------------------------------------------------------------------- */
+
+/*
+ * The kernel knows a link's process by its first thread. Once that has exited, only a link for all
+ * processes is left; the programs tell ours from the others, who pay 0.1 us a call.
+ */
+static pid_t link_scope(const struct session *s)
+{
+	if (process_live_thread(&s->process) == s->process.pid)
+		return s->process.pid;
+	info("the main thread of pid %d has exited: probes reach all processes on the same files, "
+	     "and "
+	     "count this one",
+		s->process.pid);
+	return 0;
+}
+
+static int attach_module(struct session *s, uint32_t id)
+{
+	const struct module *m = &s->image.modules[id];
+	pid_t scope;
+	int error;
+
+	if (!m->allocator)
+		return 0;
+	scope = link_scope(s);
+	error = links_attach(
+		&s->links, bpf_program__fd(s->bpf->progs.allocate), &s->plan, id, m, true, scope);
+	if (error)
+		return error;
+	return links_attach(
+		&s->links, bpf_program__fd(s->bpf->progs.release), &s->plan, id, m, false, scope);
+}
+
+int session_attach(struct session *s)
+{
+	int error = sideband_open(&s->sideband);
+
+	if (error)
+		debug("no side-band records: %s; new code is looked for at each report",
+			strerror(-error));
+	for (uint32_t id = 0; id < s->image.module_count; id++) {
+		error = attach_module(s, id);
+		if (error && process_ended(&s->process))
+			return -ESRCH;
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int session_arm(struct session *s)
+{
+	if (process_ended(&s->process))
+		return err(-ESRCH, "pid %d (%s) exited before tracing began", s->process.pid,
+			s->process.comm);
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
+	s->armed = true;
+	return 0;
+}
+
+/* --- wait ------------------------------------------------------------------------------------ */
+
+/*
+ * A library that came by dlopen: its code becomes known, and its allocator, if it has one, is
+ * probed.
+ */
+static int refresh_image(struct session *s)
+{
+	int error = image_read(&s->image, &s->process);
+
+	/* Said already. What is known stays known, and counting goes on: no reason to end a run. */
+	if (error)
+		return 0;
+	error = copy_modules(s);
+	for (; !error && s->plan_modules < s->image.module_count; s->plan_modules++) {
+		const struct module *m = &s->image.modules[s->plan_modules];
+
+		if (plan_add_module(&s->plan, s->plan_modules, m) ||
+			attach_module(s, s->plan_modules))
+			warn("the allocator of %s is not traced", m->path);
+	}
+	return error ? error : publish_ranges(s);
+}
+
+static int follow_target(struct session *s)
+{
+	struct sideband_news news = { .mapped = s->stale };
+	uint64_t now = clock_monotonic_ns();
+
+	sideband_read(&s->sideband, s->process.pid, &news);
+	/* The kernel half sees it too, also when records were lost. */
+	if (news.exec || session_after_exec(s))
+		return SESSION_TARGET_EXEC;
+	s->stale = news.mapped;
+	/* A JIT maps code all the time: what it costs us to follow stays small. */
+	if (!s->stale || now - s->refreshed_ns < REFRESH_MS * NS_PER_MS)
+		return 0;
+	s->stale = false;
+	s->refreshed_ns = now;
+	return refresh_image(s);
+}
+
+int session_wait(struct session *s, uint64_t deadline, int signal_fd, int output_fd)
+{
+	for (;;) {
+		uint64_t now = clock_monotonic_ns();
+		uint64_t left_ms =
+			deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0;
+		struct pollfd fds[] = {
+			{ .fd = s->process.pidfd, .events = POLLIN },
+			{ .fd = signal_fd, .events = POLLIN },
+			{ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN },
+			{ .fd = output_fd, .events = POLLOUT },
+		};
+		int event;
+
+		if (poll(fds, ARRAY_SIZE(fds), left_ms < POLL_MS ? (int)left_ms : POLL_MS) < 0 &&
+			errno != EINTR)
+			return err(-errno, "cannot wait for events: %s", strerror(errno));
+		ring_buffer__consume(s->messages);
+		if (fds[1].revents)
+			return SESSION_SIGNAL;
+		if (fds[0].revents)
+			return SESSION_TARGET_EXIT;
+		event = follow_target(s);
+		if (event)
+			return event;
+		if (fds[3].revents)
+			return SESSION_WRITABLE;
+		if (clock_monotonic_ns() >= deadline)
+			return SESSION_DEADLINE;
+	}
+}
+
+/* --- disarm, detach, close -------------------------------------------------------------------- */
+
+void session_disarm(struct session *s)
+{
+	uint64_t give_up = clock_monotonic_ns() + DRAIN_MS * NS_PER_MS;
+
+	if (!s->armed)
+		return;
+	s->armed = false;
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
+	/* Frees count no more: their links need not wait for the calls that are still to return. */
+	links_begin_close(&s->links, false);
+	/* After this no program runs that saw the process armed; only returns are left. */
+	tables_synchronize(&s->tables, s->bpf);
+	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
+		!process_ended(&s->process))
+		usleep(DRAIN_STEP_US);
+	ring_buffer__consume(s->messages);
+}
+
+void session_detach(struct session *s)
+{
+	links_close(&s->links);
+	if (!s->bpf || s->drained)
+		return;
+	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
+	s->abandoned_calls = session_in_flight(s);
+	session_sweep_calls(s, true);
+	s->drained = true;
+}
+
+void session_close(struct session *s)
+{
+	if (!s)
+		return;
+	links_close(&s->links);
+	sideband_close(&s->sideband);
+	ring_buffer__free(s->messages);
+	tables_unmap(&s->tables);
+	heap_bpf__destroy(s->bpf);
+	profile_release(&s->profile);
+	plan_release(&s->plan);
+	image_release(&s->image);
+	process_close(&s->process);
+	free(s);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A tracing session of one process, in phases that only go forward:
+ *
+ *   open    process, its code, the probe plan: nothing has touched the kernel yet
+ *   load    programs and tables
+ *   attach  links; probes fire, and count nothing
+ *   arm     one store: from here on every event counts
+ *   wait, read ...
+ *   disarm  one store, then running calls are given time to return
+ *   detach  links gone, the target runs at its old speed
+ *   close
+ *
+ * The only part of heaptap that knows libbpf. One process now; the tables hold several.
+ */
+#ifndef HEAPTAP_SESSION_H
+#define HEAPTAP_SESSION_H
+
+#include <sys/types.h>
+
+#include "../model/profile.h"
+#include "../target/plan.h"
+#include "tables.h"
+
+struct session;
+
+/* Each phase: 0, or -errno after a message. After a failure only session_close() is left. */
+int session_open(struct session **session, pid_t pid);
+int session_load(struct session *s, const struct table_limits *limits);
+int session_attach(struct session *s);
+int session_arm(struct session *s);
+void session_disarm(struct session *s);
+void session_detach(struct session *s);
+void session_close(struct session *s); /* in any phase; NULL is allowed */
+
+const struct process *session_process(const struct session *s);
+const struct plan *session_plan(const struct session *s);
+const struct image *session_image(const struct session *s);
+/* Modules and stacks known so far; grows with each session_read(). */
+const struct profile *session_profile(const struct session *s);
+
+enum session_event {
+	SESSION_DEADLINE, /* the time has come */
+	SESSION_WRITABLE, /* the output descriptor given can be written */
+	SESSION_SIGNAL,	  /* the descriptor given is readable */
+	SESSION_TARGET_EXIT,
+	SESSION_TARGET_EXEC, /* another program runs in it: this session is over */
+};
+
+/*
+ * Sleeps until something happens, and meanwhile keeps tables and mappings up to date. Returns the
+ * event, or -errno after a message.
+ */
+int session_wait(struct session *s, uint64_t deadline_monotonic_ns, int signal_fd, int output_fd);
+
+/*
+ * Reads all figures. While the session is armed they are a little askew: snapshot->totals.in_flight
+ * and ->skew bound by how much. The caller releases the snapshot. 0 or -errno after a message.
+ */
+int session_read(struct session *s, double min_age_s, struct snapshot *snapshot);
+
+#endif

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "tables.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/cleanup.h"
+#include "../base/err.h"
+#include "heap.skel.h"
+
+static uint32_t power_of_two_at_least(uint64_t n)
+{
+	uint32_t p = 1;
+
+	while (p < n && p < 1U << 31)
+		p *= 2;
+	return p;
+}
+
+/*
+ * Slots for half as many blocks again as asked for: buckets fill unevenly. Small tables are one
+ * segment, large ones sixteen, of which most exist only once they are needed.
+ */
+static void size_live_table(struct tables *t, uint64_t max_live)
+{
+	uint64_t buckets = (max_live + max_live / 2) / HT_BUCKET_BLOCKS;
+
+	if (max_live < 1000) /* a limit so low is meant to be met */
+		buckets = max_live / HT_BUCKET_BLOCKS;
+	if (!buckets)
+		buckets = 1;
+	t->max_segments = buckets <= 4096 ? 1 : HT_MAX_SEGMENTS;
+	t->segment_buckets = (uint32_t)((buckets + t->max_segments - 1) / t->max_segments);
+}
+
+/* The kernel's tick: CLOCK_MONOTONIC_COARSE advances by one, and bpf_jiffies64() counts them. */
+static void size_birth_unit(struct tables *t)
+{
+	struct timespec tick = { 0, 4000000 };
+
+	clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+	t->birth_unit_s = (double)tick.tv_sec + (double)tick.tv_nsec / 1e9;
+	for (t->birth_shift = 0; t->birth_unit_s < 0.05; t->birth_shift++)
+		t->birth_unit_s *= 2;
+}
+
+static int create_segment(const struct tables *t)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = BPF_F_MMAPABLE);
+	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "live_segment", sizeof(uint32_t),
+		sizeof(struct ht_bucket), t->segment_buckets, &options);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_limits *limits)
+{
+	int cpus = libbpf_num_possible_cpus();
+	/* Stack 0 and the sites of slots are there from the start. */
+	uint32_t stacks = (uint32_t)limits->max_stacks + 1;
+	uint32_t sites = (uint32_t)limits->max_stacks + TABLES_MAX_PROCESSES;
+	uint32_t index = power_of_two_at_least(2ULL * sites);
+	/* 24 frames a stack on average; few stacks may all be deep ones. */
+	uint32_t chunks = stacks < 1024 ? stacks * 16 : stacks * 3;
+	int error = 0;
+
+	if (cpus < 0)
+		return cpus;
+	t->shards = power_of_two_at_least((uint64_t)cpus);
+	if (t->shards > HT_MAX_SHARDS)
+		t->shards = HT_MAX_SHARDS;
+	size_live_table(t, limits->max_live);
+	size_birth_unit(t);
+
+	bpf->rodata->ht_shard_count = t->shards;
+	bpf->rodata->ht_shard_mask = t->shards - 1;
+	bpf->rodata->ht_max_stacks = stacks;
+	bpf->rodata->ht_max_sites = sites;
+	bpf->rodata->ht_max_chunks = chunks;
+	bpf->rodata->ht_index_mask = index - 1;
+	bpf->rodata->ht_segment_buckets = t->segment_buckets;
+	bpf->rodata->ht_birth_shift = t->birth_shift;
+	bpf->bss->control =
+		(struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
+
+	const struct {
+		struct bpf_map *map;
+		uint32_t entries;
+	} sizes[] = {
+		{ bpf->maps.processes, TABLES_MAX_PROCESSES },
+		{ bpf->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
+		{ bpf->maps.slot_by_tgid, HT_TGID_PLACES },
+		{ bpf->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
+		{ bpf->maps.stacks, stacks },
+		{ bpf->maps.chunks, chunks },
+		{ bpf->maps.sites, sites },
+		{ bpf->maps.site_counters, sites * t->shards },
+		{ bpf->maps.stack_index, index },
+		{ bpf->maps.site_index, index },
+		{ bpf->maps.threads, HT_THREAD_SLOTS },
+		{ bpf->maps.process_by_tgid, TABLES_MAX_PROCESSES },
+		{ bpf->maps.planned, 4096 },
+		{ bpf->maps.calls, (uint32_t)limits->max_in_flight },
+		{ bpf->maps.scratches, (uint32_t)cpus * HT_SCRATCH_PER_CPU },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(sizes) && !error; i++)
+		error = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
+	if (error)
+		return error;
+	t->live_fds[0] = create_segment(t);
+	if (t->live_fds[0] < 0)
+		return t->live_fds[0];
+	t->segments = 1;
+	return bpf_map__set_inner_map_fd(bpf->maps.live_segments, t->live_fds[0]);
+}
+
+static void *map_array(struct tables *t, int fd, size_t value_bytes, size_t entries)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t bytes = (value_bytes * entries + page - 1) & ~(page - 1);
+	void *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+	if (at == MAP_FAILED)
+		return NULL;
+	t->mappings[t->mapping_count++] = (struct mapping){ at, bytes };
+	return at;
+}
+
+static void *map_whole(struct tables *t, const struct bpf_map *map)
+{
+	return map_array(t, bpf_map__fd(map), bpf_map__value_size(map), bpf_map__max_entries(map));
+}
+
+/* Makes a segment known to both halves: mapped here, in the array of maps there. */
+static int publish_segment(struct tables *t, struct heap_bpf *bpf, uint32_t at, int fd)
+{
+	t->live[at] = map_array(t, fd, sizeof(struct ht_bucket), t->segment_buckets);
+	if (!t->live[at] ||
+		bpf_map_update_elem(bpf_map__fd(bpf->maps.live_segments), &at, &fd, BPF_ANY))
+		return -errno;
+	/* From here on programs use it. */
+	__atomic_store_n(&bpf->bss->control.segments, at + 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int tables_map(struct tables *t, struct heap_bpf *bpf)
+{
+	int error;
+
+	t->processes = map_whole(t, bpf->maps.processes);
+	t->process_counters = map_whole(t, bpf->maps.process_counters);
+	t->slot_by_tgid = map_whole(t, bpf->maps.slot_by_tgid);
+	t->ranges = map_whole(t, bpf->maps.ranges);
+	t->stacks = map_whole(t, bpf->maps.stacks);
+	t->chunks = map_whole(t, bpf->maps.chunks);
+	t->sites = map_whole(t, bpf->maps.sites);
+	t->site_counters = map_whole(t, bpf->maps.site_counters);
+	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
+		!t->chunks || !t->sites || !t->site_counters)
+		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
+	error = publish_segment(t, bpf, 0, t->live_fds[0]);
+	if (error)
+		return err(error, "cannot map the live table: %s", strerror(-error));
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
+		t->sites[slot] = (struct ht_site){ .stack = 0, .slot = (uint16_t)slot };
+	return 0;
+}
+
+int tables_add_segment(struct tables *t, struct heap_bpf *bpf)
+{
+	uint32_t at = t->segments;
+	int fd, error;
+
+	if (at >= t->max_segments)
+		return -ENOSPC;
+	fd = create_segment(t);
+	error = fd < 0 ? fd : publish_segment(t, bpf, at, fd);
+	if (error) {
+		if (fd >= 0)
+			close(fd);
+		return err(error, "cannot add a segment to the live table: %s", strerror(-error));
+	}
+	t->live_fds[at] = fd;
+	t->segments = at + 1;
+	debug("live table: %u segments of %u blocks", t->segments,
+		t->segment_buckets * HT_BUCKET_BLOCKS);
+	return 0;
+}
+
+void tables_synchronize(struct tables *t, struct heap_bpf *bpf)
+{
+	uint32_t first = 0;
+
+	if (bpf_map_update_elem(
+		    bpf_map__fd(bpf->maps.live_segments), &first, &t->live_fds[0], BPF_ANY))
+		debug("cannot wait for running programs: %s", strerror(errno));
+}
+
+void tables_unmap(struct tables *t)
+{
+	for (uint32_t i = 0; i < t->mapping_count; i++)
+		munmap(t->mappings[i].at, t->mappings[i].bytes);
+	for (uint32_t i = 0; i < t->segments; i++)
+		close(t->live_fds[i]);
+	*t = (struct tables){ 0 };
+}

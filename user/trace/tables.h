@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The kernel half's tables: their sizes, and the loader's view of them. */
+#ifndef HEAPTAP_TABLES_H
+#define HEAPTAP_TABLES_H
+
+#include <stdint.h>
+#include <stddef.h>
+
+#include "../../include/records.h"
+
+struct heap_bpf;
+
+#define TABLES_MAX_PROCESSES 8
+
+struct table_limits {
+	uint64_t max_live; /* blocks */
+	uint64_t max_stacks;
+	uint64_t max_in_flight; /* realloc and posix_memalign calls at one moment */
+};
+
+#define TABLE_LIMITS_DEFAULT                                                                       \
+	{                                                                                          \
+		.max_live = 2U << 20, .max_stacks = 32U << 10, .max_in_flight = 8U << 10           \
+	}
+
+struct mapping {
+	void *at;
+	size_t bytes;
+};
+
+/*
+ * All arrays are shared with running programs: read with care, in the order that the comments say.
+ */
+struct tables {
+	uint32_t shards;
+	uint32_t segment_buckets;
+	uint32_t segments; /* mapped below */
+	uint32_t max_segments;
+	uint32_t birth_shift;
+	double birth_unit_s;
+	struct ht_process *processes;
+	struct ht_process_counters *process_counters;
+	struct ht_tgid *slot_by_tgid;
+	struct ht_range *ranges;
+	struct ht_stack *stacks;
+	struct ht_chunk *chunks;
+	struct ht_site *sites;
+	struct ht_site_counters *site_counters;
+	struct ht_bucket *live[HT_MAX_SEGMENTS];
+	struct mapping mappings[8 + HT_MAX_SEGMENTS];
+	uint32_t mapping_count;
+	int live_fds[HT_MAX_SEGMENTS];
+};
+
+/* Before the load: sizes of all maps and the knobs. 0 or -errno. */
+int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_limits *limits);
+/*
+ * After the load: maps the arrays and gives the live table its first segment. 0 or -errno with a
+ * message.
+ */
+int tables_map(struct tables *t, struct heap_bpf *bpf);
+/* Adds a segment to the live table. 0; -ENOSPC when all are in use; or -errno with a message. */
+int tables_add_segment(struct tables *t, struct heap_bpf *bpf);
+/*
+ * Returns once every program run that began before the call has ended. Updating an array of maps
+ * makes the kernel wait for just that.
+ */
+void tables_synchronize(struct tables *t, struct heap_bpf *bpf);
+void tables_unmap(struct tables *t);
+
+#endif
