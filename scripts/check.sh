@@ -1,0 +1,93 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Builds everything and runs the tests; the last line is "N passed, N failed, N skipped".
+#
+#   check.sh          what takes minutes: lint, unit and e2e tests, each also under ASan and UBSan
+#   check.sh --full   also what takes longer: soak, many attaches, many kills
+set -u
+cd "$(dirname "$0")/.." || exit 1
+
+full=
+[ "${1:-}" != --full ] || full=1
+passed=0 failed=0 skipped=0
+log=build/check
+jobs=$(nproc)
+sanitizers=address,undefined
+# Leaks in libraries that live as long as the process are theirs; what we leak ourselves is found all the same.
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+
+# Counts the TAP in a file. A suite that printed no plan or whose command failed without a failing test is a failure.
+count() {
+	local name=$1 file=$2 status=$3 ok bad skip
+	# bats says "ok N # skip", cmocka "not ok N # SKIP".
+	skip=$(grep -ciE '^(not )?ok .*# skip' "$file")
+	ok=$(grep -E '^ok ' "$file" | grep -cviE '# skip')
+	bad=$(grep -E '^not ok ' "$file" | grep -cviE '# skip')
+	if [ "$status" != 0 ] && [ "$bad" = 0 ]; then
+		bad=1
+		tail -n 30 "$file"
+	fi
+	if [ "$((ok + bad + skip))" = 0 ]; then
+		echo "$name ran no test"
+		bad=1
+	fi
+	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
+	printf '%-44s %4d passed %3d failed %3d skipped  %4d s\n' "$name" "$ok" "$bad" "$skip" "$((SECONDS - began))"
+	[ "$bad" = 0 ] || grep -A 25 -E '^not ok ' "$file" | head -n 120
+	[ "$skip" = 0 ] || grep -iE '^(not )?ok .*# skip' "$file"
+}
+
+# suite NAME COMMAND...: a command that prints TAP.
+suite() {
+	local name=$1 file=$log/${1//[^a-zA-Z0-9]/-}.tap began=$SECONDS status
+	shift
+	"$@" >"$file" 2>&1 </dev/null
+	status=$?
+	count "$name" "$file" "$status"
+}
+
+# step NAME COMMAND...: a command that succeeds or not, one test.
+step() {
+	local name=$1 file=$log/${1//[^a-zA-Z0-9]/-}.tap began=$SECONDS
+	shift
+	if "$@" >"$file.out" 2>&1 </dev/null; then
+		echo "ok 1 $name" >"$file"
+	else
+		{ echo "not ok 1 $name"; tail -n 60 "$file.out"; } >"$file"
+	fi
+	count "$name" "$file" 0
+}
+
+unit_tests() {
+	local test status=0
+	for test in "$1"/unit/test_*; do
+		case $test in *.d | *.o) continue ;; esac
+		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$test" 2>&1 || status=1
+	done
+	return $status
+}
+
+mkdir -p "$log"
+step "build" make -j"$jobs" all workloads unit
+step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
+step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
+if [ "$failed" != 0 ]; then
+	echo "$passed passed, $failed failed, $skipped skipped"
+	exit 1
+fi
+step "format, clang-tidy, include directions, shellcheck" make lint
+step "install" make install DESTDIR="$PWD/$log/root" PREFIX=/usr
+suite "unit tests" unit_tests build
+suite "unit tests, sanitized" unit_tests build/sanitized
+suite "e2e: command line" bats tests/e2e/cli.bats
+suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
+suite "e2e: exactness" bats tests/e2e/exact.bats
+suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: demo" bats tests/e2e/demo.bats
+suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
+suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
+if [ -n "$full" ]; then
+	suite "full: soak and many attaches" bats tests/full
+fi
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
