@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* How long heaptap takes from its start until it counts, and from SIGINT until it is gone. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "bench.h"
+#include "floor.h"
+#include "stats.h"
+#include "target.h"
+#include "tracer.h"
+
+enum time_id { EMPTY_RUN, FLOOR_ATTACH, FLOOR_DETACH, ATTACH, DETACH, TIMES };
+
+static const struct {
+	const char *what;
+	bool needs_heaptap;
+} rows[TIMES] = {
+	[EMPTY_RUN] = { "heaptap --version, start to exit", true },
+	[FLOOR_ATTACH] = { "floor P: two links made", false },
+	[FLOOR_DETACH] = { "floor P: two links closed", false },
+	[ATTACH] = { "heaptap: start to armed", true },
+	[DETACH] = { "heaptap: SIGINT to exit", true },
+};
+
+/* Milliseconds, by attach. */
+struct times {
+	double *ms[TIMES];
+};
+
+static double ms_since(uint64_t start_ns)
+{
+	return (bench_now_ns() - start_ns) / 1e6;
+}
+
+static int time_floor(struct floor *floor, const struct floor_places *places, pid_t pid,
+	struct times *times, size_t i)
+{
+	struct floor_links links = FLOOR_LINKS_INIT;
+	uint64_t start_ns = bench_now_ns();
+	int rc = floor_attach(floor, FLOOR_P, places, pid, &links);
+
+	if (rc)
+		return rc;
+	times->ms[FLOOR_ATTACH][i] = ms_since(start_ns);
+	start_ns = bench_now_ns();
+	floor_detach(&links);
+	times->ms[FLOOR_DETACH][i] = ms_since(start_ns);
+	return 0;
+}
+
+static int time_heaptap(const char *path, pid_t pid, struct times *times, size_t i)
+{
+	const char *const empty[] = { path, "--version", NULL };
+	struct tracer tracer = TRACER_INIT;
+	uint64_t empty_ns, armed_ns, exit_ns;
+	int rc = tracer_run(empty, NULL, 0, &empty_ns);
+
+	if (!rc)
+		rc = tracer_start(&tracer, path, pid, "exact", &armed_ns);
+	if (!rc)
+		rc = tracer_stop(&tracer, &exit_ns, NULL);
+	if (rc)
+		return rc;
+	times->ms[EMPTY_RUN][i] = empty_ns / 1e6;
+	times->ms[ATTACH][i] = armed_ns / 1e6;
+	times->ms[DETACH][i] = exit_ns / 1e6;
+	return 0;
+}
+
+static void print_times(const struct bench_opts *opts, const struct times *times)
+{
+	double empty = stats_median(times->ms[EMPTY_RUN], opts->attaches);
+
+	printf("\n%-34s %10s %10s %10s   %s\n", "", "median ms", "min ms", "max ms", "empty runs");
+	for (int id = 0; id < TIMES; id++) {
+		double median = stats_median(times->ms[id], opts->attaches);
+
+		if (rows[id].needs_heaptap && !opts->heaptap)
+			continue;
+		printf("%-34s %10.1f %10.1f %10.1f", rows[id].what, median,
+			stats_min(times->ms[id], opts->attaches),
+			stats_max(times->ms[id], opts->attaches));
+		if (opts->heaptap)
+			printf("   %.1f", median / empty);
+		putchar('\n');
+	}
+}
+
+static int measure(const struct bench_opts *opts, struct target *target, struct times *times)
+{
+	struct floor_places places;
+	struct floor *floor = NULL;
+	double ns;
+	/* The empty batch shows that the target has started. */
+	int rc = target_batch(target, opts->depths[0], 0, 0, &ns);
+
+	if (!rc)
+		rc = floor_discover(&places);
+	if (!rc)
+		rc = floor_load(&floor);
+	for (size_t i = 0; !rc && i < opts->attaches; i++) {
+		rc = time_floor(floor, &places, target->pid, times, i);
+		if (!rc && opts->heaptap)
+			rc = time_heaptap(opts->heaptap, target->pid, times, i);
+		/* Shows that it lives through what was done to it. */
+		if (!rc)
+			rc = target_batch(target, opts->depths[0], opts->pairs, opts->size, &ns);
+	}
+	floor_unload(floor);
+	return rc;
+}
+
+int bench_attach(const struct bench_opts *opts)
+{
+	struct times times = {};
+	struct target target = {};
+	int rc = 0;
+
+	for (int id = 0; id < TIMES; id++) {
+		times.ms[id] = calloc(opts->attaches, sizeof(double));
+		if (!times.ms[id])
+			rc = -ENOMEM;
+	}
+	if (!rc)
+		rc = target_start(&target);
+	if (!rc) {
+		printf("attach and detach: %u times, the target idle\n", opts->attaches);
+		if (!opts->heaptap)
+			puts("  heaptap: skipped, there is none");
+		fflush(stdout);
+		rc = measure(opts, &target, &times);
+	}
+	if (!rc)
+		print_times(opts, &times);
+	target_stop(&target);
+	for (int id = 0; id < TIMES; id++)
+		free(times.ms[id]);
+	return rc;
+}
