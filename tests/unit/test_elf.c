@@ -77,7 +77,7 @@ static void check_answer(int result, const struct buffer *out)
 static int parse(int fd, struct buffer *out)
 {
 	const struct buffer in = { .data = (uint8_t *)names, .length = sizeof(names) };
-	int result = parse_request(&elf_parser, fd, &in, out);
+	int result = parse_file(&elf_parser, fd, &in, out);
 
 	check_answer(result, out);
 	return result;
@@ -277,7 +277,7 @@ static void parse_allocator(const char *path, struct buffer *out)
 	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	assert_int_equal(allocator_names(&in), 0);
-	assert_int_equal(parse_request(&elf_parser, fd, &in, out), 0);
+	assert_int_equal(parse_file(&elf_parser, fd, &in, out), 0);
 }
 
 static void test_allocator(void **state)

@@ -48,7 +48,7 @@ static void module_open(struct module *m, const char *path)
 	*m = (struct module){ .path = strdup(path), .fd = open(path, O_RDONLY | O_CLOEXEC) };
 	assert_true(m->path && m->fd >= 0);
 	assert_int_equal(allocator_names(&in), 0);
-	assert_int_equal(parse_request(&elf_parser, m->fd, &in, &m->elf), 0);
+	assert_int_equal(parse_file(&elf_parser, m->fd, &in, &m->elf), 0);
 	m->allocator = allocator_of(module_elf(m));
 }
 

@@ -352,7 +352,7 @@ static void test_cxx(void **state)
 	assert_non_null(mkdtemp(directory));
 	fd = compile_cxx(directory);
 	assert_true(fd >= 0);
-	assert_int_equal(parse_request(&elf_parser, fd, &in, &out), 0);
+	assert_int_equal(parse_file(&elf_parser, fd, &in, &out), 0);
 	info = (const void *)out.data;
 	assert_int_equal(info->function_count, 1);
 	file_open(&f, fd);
@@ -548,7 +548,7 @@ static void parse_once(int fd)
 
 	for (int i = 0; q && i < 100; i++)
 		q[i].address = (uintptr_t)test_pc - load_base + (uint64_t)i;
-	parse_request(&symbols_parser, fd, &in, &out);
+	parse_file(&symbols_parser, fd, &in, &out);
 }
 
 /* The file names its separate debug file: who opens a FIFO waits for ever. */

@@ -5,12 +5,13 @@
 
 #include "err.h"
 
-int parse_request(const struct parser *parser, int fd, const struct buffer *in, struct buffer *out)
+int parse_request(const struct parser *parser, const int *files, size_t count,
+	const struct buffer *in, struct buffer *out)
 {
 	int error;
 
 	buffer_clear(out);
-	error = parser->run(fd, in, out);
+	error = parser->run(files, count, in, out);
 	if (!error)
 		error = buffer_failed(out);
 	if (!error)

@@ -10,15 +10,28 @@
 
 #include "buffer.h"
 
-/* fd: the file, or -1; in: what is asked, flat; out: the answer, flat. 0 or -errno, silently. */
-typedef int (*parse_function)(int fd, const struct buffer *in, struct buffer *out);
+#define PARSE_MAX_FILES 4
+
+/*
+ * files: descriptors to read from, count of them, each parser says which (-1 or left out at the end: none);
+ * in: what is asked, flat; out: the answer, flat. 0 or -errno, silently.
+ */
+typedef int (*parse_function)(
+	const int *files, size_t count, const struct buffer *in, struct buffer *out);
 
 struct parser {
 	const char *name; /* for messages: "ELF header", "symbols" */
 	parse_function run;
 };
 
-/* Runs a parser: 0, or -errno with *out empty. */
-int parse_request(const struct parser *parser, int fd, const struct buffer *in, struct buffer *out);
+/* Runs a parser: 0, or -errno with *out empty. The descriptors stay the caller's. */
+int parse_request(const struct parser *parser, const int *files, size_t count,
+	const struct buffer *in, struct buffer *out);
+/* The same for the usual parser of one file. */
+static inline int parse_file(
+	const struct parser *parser, int fd, const struct buffer *in, struct buffer *out)
+{
+	return parse_request(parser, &fd, 1, in, out);
+}
 
 #endif

@@ -101,7 +101,7 @@ static int add_module_frames(
 		q->address = ht_frame_offset(frames[i]);
 		q->is_call = ht_frame_tag(frames[i]) == HT_FRAME_CALL;
 	}
-	if (module->fd < 0 || parse_request(&symbols_parser, module->fd, &in, answer))
+	if (module->fd < 0 || parse_file(&symbols_parser, module->fd, &in, answer))
 		debug("no names of %s: its frames show as offsets", module->path);
 	return remember_answers(s, frames, count, answer);
 }

@@ -156,7 +156,8 @@ static int private_copy(int fd)
 	return copy < 0 ? -errno : TAKE_FD(copy);
 }
 
-static int symbols_parse(int fd, const struct buffer *in, struct buffer *out)
+static int symbols_parse(
+	const int *files, size_t file_count, const struct buffer *in, struct buffer *out)
 {
 	static char *no_path;
 	static const Dwfl_Callbacks callbacks = {
@@ -168,7 +169,8 @@ static int symbols_parse(int fd, const struct buffer *in, struct buffer *out)
 	const struct symbols_query *queries = (const void *)in->data;
 	size_t count = in->length / sizeof(*queries);
 	Dwfl *dwfl CLEANUP(end_dwfl) = dwfl_begin(&callbacks);
-	CLEANUP_CLOSE int own = private_copy(fd); /* elfutils closes what it takes */
+	CLEANUP_CLOSE int own =
+		private_copy(file_count ? files[0] : -1); /* elfutils closes what it takes */
 	Dwfl_Module *module;
 	GElf_Addr bias;
 	char path[64];

@@ -152,7 +152,7 @@ static void read_symbols(Elf *elf, const struct buffer *names, struct buffer *ou
 	}
 }
 
-static int elf_parse(int fd, const struct buffer *in, struct buffer *out)
+static int elf_parse(const int *files, size_t count, const struct buffer *in, struct buffer *out)
 {
 	struct elf_info *info = buffer_extend(out, sizeof(*info));
 	GElf_Ehdr header;
@@ -162,7 +162,7 @@ static int elf_parse(int fd, const struct buffer *in, struct buffer *out)
 		return -ENOMEM;
 	elf_version(EV_CURRENT);
 	/* Not mapped: a file that shrinks meanwhile must not kill us. */
-	Elf *elf CLEANUP(end_elf) = elf_begin(fd, ELF_C_READ, NULL);
+	Elf *elf CLEANUP(end_elf) = elf_begin(count ? files[0] : -1, ELF_C_READ, NULL);
 	if (!elf || elf_kind(elf) != ELF_K_ELF || !gelf_getehdr(elf, &header))
 		return -ENOEXEC;
 	if (header.e_type != ET_EXEC && header.e_type != ET_DYN)

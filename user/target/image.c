@@ -66,7 +66,7 @@ static int module_add(struct image *image, pid_t pid, const struct map_entry *m,
 	new->error = new->fd < 0 ? -errno : 0;
 	if (new->fd < 0)
 		debug("cannot open %s of pid %d: %s", path, pid, strerror(errno));
-	else if (!parse_request(&elf_parser, new->fd, names, &new->elf))
+	else if (!parse_file(&elf_parser, new->fd, names, &new->elf))
 		new->allocator = allocator_of(module_elf(new));
 	return (int)image->module_count++;
 }
