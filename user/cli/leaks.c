@@ -80,6 +80,18 @@ static double min_age_s(const struct run *run, double elapsed_s)
 	return elapsed_s / 2;
 }
 
+/* Those that have come since the report before. */
+static int set_modules(struct run *run)
+{
+	const struct image *image = session_image(run->session);
+
+	for (uint32_t i = symbolizer_module_count(run->symbols); i < image->module_count; i++)
+		if (symbolizer_set_module(
+			    run->symbols, i, image->modules[i].path, image->modules[i].fd))
+			return -ENOMEM;
+	return 0;
+}
+
 static int add_symbols(
 	struct run *run, const struct snapshot *snapshot, const struct leaks_selection *selection)
 {
@@ -93,10 +105,10 @@ static int add_symbols(
 		buffer_append(
 			&frames, p->frames + s->first_frame, s->frame_count * sizeof(*p->frames));
 	}
-	if (buffer_failed(&frames))
+	if (buffer_failed(&frames) || set_modules(run))
 		return -ENOMEM;
-	return symbolizer_add(run->symbols, session_image(run->session),
-		(const uint64_t *)(void *)frames.data, frames.length / sizeof(uint64_t));
+	return symbolizer_add(run->symbols, (const uint64_t *)(void *)frames.data,
+		frames.length / sizeof(uint64_t));
 }
 
 static int select_sites(
@@ -231,6 +243,8 @@ static int start(struct run *run)
 	if (!run->symbols)
 		return err(-ENOMEM, "out of memory");
 	error = session_open(&run->session, (pid_t)o->pid);
+	if (!error)
+		symbolizer_set_process(run->symbols, session_process(run->session)->pid);
 	if (!error)
 		error = session_load(run->session, &o->limits);
 	if (!error)

@@ -100,7 +100,7 @@ static void surroundings(struct json *j, const struct leaks_report *r)
 	json_close(j, '}');
 }
 
-static const char *frame_kind(uint64_t frame)
+static const char *frame_kind(uint64_t frame, bool jit)
 {
 	switch (ht_frame_tag(frame)) {
 	case HT_FRAME_CALL:
@@ -111,10 +111,11 @@ static const char *frame_kind(uint64_t frame)
 	case HT_FRAME_KERNEL:
 		return "kernel";
 	default:
-		return "unknown";
+		return jit ? "jit" : "unknown";
 	}
 }
 
+/* A frame a level: consumers of lists of functions need not know of inlining. */
 static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 {
 	struct symbol symbol = symbolizer_find(r->symbols, word);
@@ -122,19 +123,23 @@ static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 
 	if (ht_frame_tag(word) == HT_FRAME_CALL || ht_frame_tag(word) == HT_FRAME_PC)
 		m = &r->profile->modules[ht_frame_module(word)];
-	json_open(j, NULL, '{');
-	json_string(j, "function", symbol.function);
-	json_string(j, "file", symbol.file);
-	if (symbol.line)
-		json_uint(j, "line", symbol.line);
-	else
-		json_null(j, "line");
-	json_string(j, "module", m ? m->path : NULL);
-	json_string(j, "build_id", m ? m->build_id : NULL);
-	json_uint(j, "offset", symbol.address);
-	json_bool(j, "inlined", false);
-	json_string(j, "kind", frame_kind(word));
-	json_close(j, '}');
+	for (uint32_t i = 0; i < symbol.level_count; i++) {
+		const struct symbol_level *level = &symbol.levels[i];
+
+		json_open(j, NULL, '{');
+		json_string(j, "function", level->function);
+		json_string(j, "file", level->file);
+		if (level->line)
+			json_uint(j, "line", level->line);
+		else
+			json_null(j, "line");
+		json_string(j, "module", m ? m->path : NULL);
+		json_string(j, "build_id", m ? m->build_id : NULL);
+		json_uint(j, "offset", symbol.address);
+		json_bool(j, "inlined", level->inlined);
+		json_string(j, "kind", frame_kind(word, symbol.jit));
+		json_close(j, '}');
+	}
 }
 
 static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)

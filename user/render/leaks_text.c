@@ -158,6 +158,26 @@ static void losses(const struct printer *p)
 	reasons(p, unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS);
 }
 
+/* The offset tells where in the machine code of a function a call is: no inlined one has its own. */
+static void level(const struct printer *p, const struct symbol *s, const struct symbol_level *l)
+{
+	buffer_text(p->out, "      ");
+	if (l->function) {
+		clean(p, l->function);
+		if (!l->inlined)
+			buffer_format(p->out, "+0x%" PRIx64, s->function_offset);
+	} else {
+		buffer_format(p->out, "0x%" PRIx64, s->address);
+	}
+	if (l->inlined)
+		buffer_text(p->out, " (inlined)");
+	if (l->file) {
+		buffer_text(p->out, " ");
+		clean(p, p->style->full_paths ? l->file : base_name(l->file));
+		buffer_format(p->out, ":%u", l->line);
+	}
+}
+
 static void frame(const struct printer *p, uint64_t word)
 {
 	const struct leaks_report *r = p->report;
@@ -165,26 +185,18 @@ static void frame(const struct printer *p, uint64_t word)
 	enum ht_frame_tag tag = ht_frame_tag(word);
 	const char *path = tag == HT_FRAME_CALL || tag == HT_FRAME_PC
 				   ? r->profile->modules[ht_frame_module(word)].path
+			   : s.jit ? "JIT"
 				   : "no file";
 
-	buffer_text(p->out, "      ");
-	if (s.function) {
-		clean(p, s.function);
-		buffer_format(p->out, "+0x%" PRIx64, s.function_offset);
-	} else {
-		buffer_format(p->out, "0x%" PRIx64, s.address);
+	for (uint32_t i = 0; i < s.level_count; i++) {
+		level(p, &s, &s.levels[i]);
+		paint(p, DIM);
+		buffer_text(p->out, " (");
+		clean(p, p->style->full_paths ? path : base_name(path));
+		buffer_text(p->out, ")");
+		paint(p, PLAIN);
+		buffer_text(p->out, "\n");
 	}
-	if (s.file) {
-		buffer_text(p->out, " ");
-		clean(p, p->style->full_paths ? s.file : base_name(s.file));
-		buffer_format(p->out, ":%u", s.line);
-	}
-	paint(p, DIM);
-	buffer_text(p->out, " (");
-	clean(p, p->style->full_paths ? path : base_name(path));
-	buffer_text(p->out, ")");
-	paint(p, PLAIN);
-	buffer_text(p->out, "\n");
 }
 
 static void site(const struct printer *p, const struct site_figures *f)

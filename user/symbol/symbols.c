@@ -113,9 +113,8 @@ static const char *line_of(Dwfl_Module *module, uint64_t address, int *number)
 static void answer_query(Dwfl_Module *module, Elf *elf, const struct symbols_query *query,
 	struct buffer *out, size_t index)
 {
-	struct symbols_answer a = {
-		.address = query->address, .function = SYMBOLS_NO_TEXT, .file = SYMBOLS_NO_TEXT
-	};
+	struct symbols_answer a = { .address = query->address, .level_count = 1 };
+	struct symbols_level level = { SYMBOLS_NO_TEXT, SYMBOLS_NO_TEXT, 0 };
 	uint64_t function_start = 0;
 	GElf_Off offset = 0;
 	GElf_Sym symbol;
@@ -125,17 +124,19 @@ static void answer_query(Dwfl_Module *module, Elf *elf, const struct symbols_que
 	name = dwfl_module_addrinfo(module, query->address, &offset, &symbol, NULL, NULL, NULL);
 	if (name && *name) {
 		function_start = query->address - offset;
-		a.function = add_function(out, name);
+		level.function = add_function(out, name);
 	}
 	if (query->is_call)
 		a.address = call_address(elf, query->address + 1, function_start);
-	if (a.function != SYMBOLS_NO_TEXT)
+	if (level.function != SYMBOLS_NO_TEXT)
 		a.function_offset = a.address - function_start;
 	file = line_of(module, query->address, &number);
 	if (file && number > 0) {
-		a.file = add_text(out, file);
-		a.line = (uint32_t)number;
+		level.file = add_text(out, file);
+		level.line = (uint32_t)number;
 	}
+	a.levels = (uint32_t)out->length;
+	buffer_append(out, &level, sizeof(level));
 	if (!buffer_failed(out))
 		memcpy(out->data + index * sizeof(a), &a, sizeof(a));
 }
@@ -169,8 +170,8 @@ static int symbols_parse(
 	const struct symbols_query *queries = (const void *)in->data;
 	size_t count = in->length / sizeof(*queries);
 	Dwfl *dwfl CLEANUP(end_dwfl) = dwfl_begin(&callbacks);
-	CLEANUP_CLOSE int own =
-		private_copy(file_count ? files[0] : -1); /* elfutils closes what it takes */
+	CLEANUP_CLOSE int own = private_copy(
+		file_count ? files[SYMBOLS_MODULE] : -1); /* elfutils closes what it takes */
 	Dwfl_Module *module;
 	GElf_Addr bias;
 	char path[64];
