@@ -85,18 +85,18 @@ static void health(struct json *j, const struct snapshot *s)
 static void surroundings(struct json *j, const struct leaks_report *r)
 {
 	json_open(j, "process", '{');
-	json_bytes(j, "rss_bytes", r->memory.rss);
-	json_bytes(j, "pss_bytes", r->memory.pss);
-	json_bytes(j, "swap_bytes", r->memory.swap);
-	json_bytes(j, "limit_bytes", r->memory.limit);
+	json_bytes(j, "rss_bytes", r->figures->memory.rss);
+	json_bytes(j, "pss_bytes", r->figures->memory.pss);
+	json_bytes(j, "swap_bytes", r->figures->memory.swap);
+	json_bytes(j, "limit_bytes", r->figures->memory.limit);
 	json_close(j, '}');
 	json_open(j, "host", '{');
-	json_uint(j, "mem_total", r->host.mem_total);
-	json_uint(j, "mem_available", r->host.mem_available);
-	if (r->host.cpu < 0)
+	json_uint(j, "mem_total", r->figures->host.mem_total);
+	json_uint(j, "mem_available", r->figures->host.mem_available);
+	if (r->figures->host.cpu < 0)
 		json_null(j, "cpu");
 	else
-		json_double(j, "cpu", r->host.cpu, 4);
+		json_double(j, "cpu", r->figures->host.cpu, 4);
 	json_close(j, '}');
 }
 
@@ -182,15 +182,15 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_string(j, "kind", "leaks");
 	json_string(j, "scope", "process");
 	json_string(j, "time", clock_format(time, r->snapshot->realtime_ns));
-	json_double(j, "elapsed_s", r->elapsed_s, 3);
-	json_double(j, "interval_s", r->interval_s, 3);
+	json_double(j, "elapsed_s", r->figures->elapsed_s, 3);
+	json_double(j, "interval_s", r->figures->interval_s, 3);
 	json_double(j, "min_age_s", r->snapshot->min_age_s, 3);
-	json_string(j, "ended", r->ended);
+	json_string(j, "ended", r->figures->ended);
 	target(j, r);
 	json_open(j, "mode", '{');
-	json_string(j, "name", r->mode);
+	json_string(j, "name", r->figures->mode);
 	json_uint(j, "sample_bytes", 1);
-	json_string(j, "why", r->mode_why);
+	json_string(j, "why", r->figures->mode_why);
 	json_close(j, '}');
 	totals(j, &r->snapshot->totals);
 	health(j, r->snapshot);

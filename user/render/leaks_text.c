@@ -61,12 +61,13 @@ static void heading(const struct printer *p)
 	clean(p, r->process->comm);
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
-	buffer_format(p->out, "  mode %s  allocator ", r->mode);
+	buffer_format(p->out, "  mode %s  allocator ", r->figures->mode);
 	allocators(p);
-	buffer_format(p->out, "  watched %s  at %s", format_duration(elapsed, r->elapsed_s),
+	buffer_format(p->out, "  watched %s  at %s",
+		format_duration(elapsed, r->figures->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));
-	if (r->ended)
-		buffer_format(p->out, "  ended: %s", r->ended);
+	if (r->figures->ended)
+		buffer_format(p->out, "  ended: %s", r->figures->ended);
 	buffer_text(p->out, "\n");
 }
 
@@ -79,12 +80,15 @@ static void figures(const struct printer *p)
 	buffer_format(p->out, "  live       %s in %s blocks, peak %s",
 		format_bytes(a, t->live_bytes), format_count(b, t->live_count),
 		format_bytes(c, t->peak_live_bytes));
-	if (r->memory.rss >= 0)
-		buffer_format(p->out, "; RSS %s", format_bytes(d, (uint64_t)r->memory.rss));
-	if (r->memory.swap > 0)
-		buffer_format(p->out, ", swap %s", format_bytes(d, (uint64_t)r->memory.swap));
-	if (r->memory.limit >= 0)
-		buffer_format(p->out, ", limit %s", format_bytes(d, (uint64_t)r->memory.limit));
+	if (r->figures->memory.rss >= 0)
+		buffer_format(
+			p->out, "; RSS %s", format_bytes(d, (uint64_t)r->figures->memory.rss));
+	if (r->figures->memory.swap > 0)
+		buffer_format(
+			p->out, ", swap %s", format_bytes(d, (uint64_t)r->figures->memory.swap));
+	if (r->figures->memory.limit >= 0)
+		buffer_format(
+			p->out, ", limit %s", format_bytes(d, (uint64_t)r->figures->memory.limit));
 	buffer_format(p->out, "\n  allocated  %s in %s blocks, freed %s in %s",
 		format_bytes(a, t->alloc_bytes), format_count(b, t->alloc_count),
 		format_bytes(c, t->free_bytes), format_count(d, t->free_count));
