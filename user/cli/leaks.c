@@ -244,7 +244,7 @@ static int start(struct run *run)
 		return err(-ENOMEM, "out of memory");
 	error = session_open(&run->session, (pid_t)o->pid);
 	if (!error)
-		symbolizer_set_process(run->symbols, session_process(run->session)->pid);
+		error = symbolizer_set_process(run->symbols, session_process(run->session)->pid);
 	if (!error)
 		error = session_load(run->session, &o->limits);
 	if (!error)
