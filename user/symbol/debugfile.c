@@ -55,17 +55,19 @@ static bool is_id(const struct build_id *a, const struct build_id *b)
 	return a->length && a->length == b->length && !memcmp(a->bytes, b->bytes, a->length);
 }
 
-/* Takes the file when it has debug information and the build id; else closes it. */
-static bool accept_id(struct candidate *c, const struct build_id *id)
+enum purpose { FOR_DEBUG, FOR_SUPPLEMENT /* which may hold nothing but texts */ };
+
+/* Takes the file when it has the build id, and what it is for; else closes it. */
+static bool accept_id(struct candidate *c, const struct build_id *id, enum purpose purpose)
 {
 	struct debuglinks links;
 
 	if (c->fd < 0)
 		return false;
 	if (!debuglinks_read(c->fd, &links) && is_id(&links.id, id) &&
-		(links.has_dwarf || links.has_symtab))
+		(purpose == FOR_SUPPLEMENT || links.has_dwarf || links.has_symtab))
 		return true;
-	debug("%s is not the debug file of the build id that its name says", c->path);
+	debug("%s is not the debug file of the build id that is looked for", c->path);
 	close(TAKE_FD(c->fd));
 	return false;
 }
@@ -105,8 +107,8 @@ static bool try_path(struct candidate *c, int root, const char *format, ...)
 
 /* --- by build id ----------------------------------------------------------------------------- */
 
-static bool find_by_id(
-	const struct debugfile_finder *f, const struct build_id *id, struct candidate *c)
+static bool find_by_id(const struct debugfile_finder *f, const struct build_id *id,
+	enum purpose purpose, struct candidate *c)
 {
 	const int roots[] = { f->host, f->target };
 	char text[2 * ELF_MAX_BUILD_ID + 1];
@@ -118,20 +120,20 @@ static bool find_by_id(
 	for (size_t i = 0; i < ARRAY_SIZE(roots); i++)
 		if (try_path(c, roots[i], GLOBAL_DIRECTORY "/.build-id/%.2s/%s.debug", text,
 			    text + 2) &&
-			accept_id(c, id))
+			accept_id(c, id, purpose))
 			return true;
 	return false;
 }
 
-static bool find_by_server(
-	const struct debugfile_finder *f, const struct build_id *id, struct candidate *c)
+static bool find_by_server(const struct debugfile_finder *f, const struct build_id *id,
+	enum purpose purpose, struct candidate *c)
 {
 	if (cancelled(f))
 		return false;
 	snprintf(c->path, sizeof(c->path), "what the debuginfod server sent");
 	c->root = -1;
 	c->fd = debuginfod_get(f->server, id);
-	return accept_id(c, id);
+	return accept_id(c, id, purpose);
 }
 
 /* --- by debug link --------------------------------------------------------------------------- */
@@ -185,7 +187,7 @@ static bool find_by_name(const struct debugfile_finder *f, const struct candidat
 							(int)(slash - from->path), from->path,
 							links->alt_name);
 
-		if (found && accept_id(c, &links->alt_id))
+		if (found && accept_id(c, &links->alt_id, FOR_SUPPLEMENT))
 			return true;
 	}
 	return false;
@@ -198,8 +200,8 @@ static int find_supplementary(const struct debugfile_finder *f, const struct can
 
 	if (!*links->alt_name || !links->alt_id.length || cancelled(f))
 		return -1;
-	if (find_by_id(f, &links->alt_id, &c) || find_by_name(f, from, links, &c) ||
-		find_by_server(f, &links->alt_id, &c))
+	if (find_by_id(f, &links->alt_id, FOR_SUPPLEMENT, &c) || find_by_name(f, from, links, &c) ||
+		find_by_server(f, &links->alt_id, FOR_SUPPLEMENT, &c))
 		return c.fd;
 	debug("%s has a supplement that is not there: %s", from->path, links->alt_name);
 	return -1;
@@ -215,8 +217,9 @@ struct debugfiles debugfile_find(struct debugfile_finder *f, int fd, const char 
 		return files;
 	snprintf(c.path, sizeof(c.path), "%s", path);
 	if (!links.has_dwarf) {
-		if (!find_by_id(f, &links.id, &c) && !find_by_link(f, path, &links, &c) &&
-			!find_by_server(f, &links.id, &c))
+		if (!find_by_id(f, &links.id, FOR_DEBUG, &c) &&
+			!find_by_link(f, path, &links, &c) &&
+			!find_by_server(f, &links.id, FOR_DEBUG, &c))
 			return files;
 		debug("the debug file of %s is %s", path, c.path);
 		files.debug = c.fd;
