@@ -4,6 +4,7 @@
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libiberty/demangle.h>
 #include <stdio.h>
 #include <string.h>
@@ -156,6 +157,14 @@ static int private_copy(int fd)
 	return copy < 0 ? -errno : TAKE_FD(copy);
 }
 
+/* In the sandbox that would cost the names of this file only. */
+static int own_file(int fd)
+{
+	int own = parse_is_sandboxed() ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : private_copy(fd);
+
+	return own < 0 && parse_is_sandboxed() ? -ENOEXEC : own;
+}
+
 static int symbols_parse(
 	const int *files, size_t file_count, const struct buffer *in, struct buffer *out)
 {
@@ -169,8 +178,8 @@ static int symbols_parse(
 	const struct symbols_query *queries = (const void *)in->data;
 	size_t count = in->length / sizeof(*queries);
 	Dwfl *dwfl CLEANUP(end_dwfl) = dwfl_begin(&callbacks);
-	CLEANUP_CLOSE int own =
-		private_copy(file_count ? files[0] : -1); /* elfutils closes what it takes */
+	/* elfutils closes what it takes. */
+	CLEANUP_CLOSE int own = own_file(file_count ? files[0] : -1);
 	Dwfl_Module *module;
 	GElf_Addr bias;
 	char path[64];
@@ -190,9 +199,30 @@ static int symbols_parse(
 	elf = dwfl_module_getelf(module, &bias);
 	if (!elf)
 		return -ENOEXEC;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		answer_query(module, elf, &queries[i], out, i);
+		parse_progress();
+	}
 	return 0;
 }
 
-const struct parser symbols_parser = { "symbols", symbols_parse };
+/* Every text begins behind the answers and ends inside. */
+static int symbols_check(const struct buffer *in, const struct buffer *out)
+{
+	const struct symbols_answer *answers = (const void *)out->data;
+	size_t count = in->length / sizeof(struct symbols_query), texts = count * sizeof(*answers);
+
+	if (out->length < texts || (out->length > texts && out->data[out->length - 1]))
+		return -EBADMSG;
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t places[] = { answers[i].function, answers[i].file };
+
+		for (size_t j = 0; j < ARRAY_SIZE(places); j++)
+			if (places[j] != SYMBOLS_NO_TEXT &&
+				(places[j] < texts || places[j] >= out->length))
+				return -EBADMSG;
+	}
+	return 0;
+}
+
+const struct parser symbols_parser = { "names", symbols_parse, symbols_check };
