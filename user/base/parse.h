@@ -40,8 +40,8 @@ struct parser {
 
 /*
  * Runs a parser: 0, or -errno with *out empty. The descriptors stay the caller's; their file
- * offsets are shared with the parser. Any thread may call it; two requests at a time run side by
- * side, more wait for one of them.
+ * offsets are shared with the parser. Any thread may call it: each has a child of its own, which ends
+ * with the thread. There are four at most, so that more threads that ask wait or replace one.
  *
  * -EIO: the parser crashed or hung on this file now (with a message) or before (silently): it is
  * not asked again. -EAGAIN: no child could be started, with a message.

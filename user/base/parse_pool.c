@@ -26,15 +26,20 @@
 #include "parse_wire.h"
 #include "sandbox.h"
 
-#define CHILDREN  2 /* one for the thread that traces, one for the thread that looks up names */
+#define CHILDREN  4 /* threads that ask at the same time; two do */
 #define REFUSED	  256
 #define FILE_NAME 512
 
 /* A child that has used so much is replaced: before it meets SANDBOX_CPU_S in an honest request. */
 #define CHILD_CPU_S (SANDBOX_CPU_S - PARSE_TOTAL_MS / 1000 - 30)
 
+/*
+ * The kernel ends a child together with the thread that made it (PR_SET_PDEATHSIG), so no other
+ * thread asks it.
+ */
 struct child {
 	pid_t pid; /* 0: none */
+	pid_t owner;
 	int pidfd;
 	int socket;
 	bool busy;
@@ -342,6 +347,7 @@ static int make_child(struct child *c)
 	error = execute(&c->pid, pair[1]);
 	close(pair[1]);
 	if (!error) {
+		c->owner = gettid();
 		c->socket = pair[0];
 		c->pidfd = (int)syscall(SYS_pidfd_open, c->pid, 0);
 		if (c->pidfd >= 0)
@@ -403,16 +409,23 @@ static void note_failed_start(int error, bool lasting)
 	pthread_mutex_unlock(&pool.lock);
 }
 
-/* Waits for a child that is not at work, or for the place of one; NULL: do without. */
+/* How much a place suits us: one with our own child best, then one with none. */
+static int suits(const struct child *c)
+{
+	if (c->busy)
+		return 0;
+	return c->pid && c->owner == gettid() ? 3 : !c->pid || has_ended(c) ? 2 : 1;
+}
+
+/* Waits for a place whose child is not at work; NULL: do without. */
 static struct child *take_child(void)
 {
 	struct child *found = NULL;
 
 	pthread_mutex_lock(&pool.lock);
 	while (!found && !pool.abandoned) {
-		/* One that runs already, before another is made. */
 		for (size_t i = 0; i < CHILDREN; i++)
-			if (!pool.children[i].busy && (!found || pool.children[i].pid))
+			if (suits(&pool.children[i]) > (found ? suits(found) : 0))
 				found = &pool.children[i];
 		if (!found)
 			pthread_cond_wait(&pool.idle, &pool.lock);
@@ -439,7 +452,7 @@ static int make_ready(struct child *c)
 	bool lasting;
 	int error;
 
-	if (c->pid && (has_ended(c) || has_more_to_say(c) || is_worn(c)))
+	if (c->pid && (c->owner != gettid() || has_ended(c) || has_more_to_say(c) || is_worn(c)))
 		bury(c);
 	if (c->pid)
 		return 0;

@@ -103,8 +103,9 @@ static int limit_resources(void)
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
 		struct rlimit l = { limits[i].limit, limits[i].limit }, now;
 
-		/* ASan's shadow alone is 16 TiB. */
-		if (SANDBOX_SANITIZED && limits[i].resource == RLIMIT_AS)
+		/* ASan's shadow alone is 16 TiB, and its findings go to stderr. */
+		if (SANDBOX_SANITIZED &&
+			(limits[i].resource == RLIMIT_AS || limits[i].resource == RLIMIT_FSIZE))
 			continue;
 		if (!getrlimit(limits[i].resource, &now) && now.rlim_max < l.rlim_max)
 			l.rlim_cur = l.rlim_max = now.rlim_max;
