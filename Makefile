@@ -112,9 +112,9 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -Ibuild/bench -c $< -o $@
 
-build/bench/bench: $(BENCH_OBJS)
+build/bench/bench: $(BENCH_OBJS) build/core.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
+	$(Q)$(CC) $^ -lbpf $(CORE_LIBS) -lz -o $@
 
 workloads: $(WORKLOADS)
 unit: $(UNIT_TESTS)
