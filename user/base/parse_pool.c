@@ -394,8 +394,11 @@ static int bring_up(struct child *c, bool *lasting)
 	return error;
 }
 
-static void note_failed_start(int error, bool lasting)
+/* Says what it means; true: from now on there is no sandbox. */
+static bool note_failed_start(int error, bool lasting)
 {
+	bool abandoned;
+
 	pthread_mutex_lock(&pool.lock);
 	if (lasting && !pool.served && !pool.abandoned) {
 		pool.abandoned = true;
@@ -406,7 +409,9 @@ static void note_failed_start(int error, bool lasting)
 		warn("cannot start a process that parses program files: %s; names are missing",
 			strerror(-error));
 	}
+	abandoned = pool.abandoned;
 	pthread_mutex_unlock(&pool.lock);
+	return abandoned;
 }
 
 /* How much a place suits us: one with our own child best, then one with none. */
@@ -446,7 +451,7 @@ static void give_back(struct child *c, bool served)
 	pthread_mutex_unlock(&pool.lock);
 }
 
-/* An end between two requests is no file's fault. */
+/* 0; -EAGAIN: there is none now; -ENOSYS: there will be none. An end between two requests is no file's fault. */
 static int make_ready(struct child *c)
 {
 	bool lasting;
@@ -458,8 +463,8 @@ static int make_ready(struct child *c)
 		return 0;
 	error = bring_up(c, &lasting);
 	if (error)
-		note_failed_start(error, lasting);
-	return error;
+		return note_failed_start(error, lasting) ? -ENOSYS : -EAGAIN;
+	return 0;
 }
 
 void parse_sandbox_end(void)
@@ -619,20 +624,15 @@ int parse_ask(const struct parser *parser, uint32_t index, const int *files, siz
 	/* One that ends as it is asked has not looked at the file: the next one may. */
 	for (int tries = 0; tries < 3; tries++) {
 		struct child *c = take_child();
+		int ready;
 
 		if (!c)
 			return parse_here(parser, files, count, in, out);
-		error = make_ready(c);
-		if (!error) {
-			error = ask_child(c, &r);
-			give_back(c, true);
-			if (error != -ESTALE)
-				return error;
-			continue;
-		}
-		give_back(c, false);
-		if (!pool.abandoned)
-			return -EAGAIN;
+		ready = make_ready(c);
+		error = ready ? ready : ask_child(c, &r);
+		give_back(c, !ready);
+		if (error != -ESTALE && ready != -ENOSYS)
+			return error;
 	}
 	return -EAGAIN;
 }
