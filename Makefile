@@ -5,6 +5,7 @@
 #   make check      all tests that take minutes   check-full: also what takes longer
 #   make bench      what tracing costs            BENCH="--quick": arguments
 #   make install    PREFIX, DESTDIR
+#   make fuzz       build the fuzz targets; scripts/fuzz.sh SECONDS [TARGET] runs them
 #   make lint       formatting, clang-tidy, include directions, shell scripts
 #   SANITIZER=address,undefined: everything into build/sanitized
 
@@ -44,7 +45,7 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all deps demo check check-full bench install lint format workloads unit clean
+.PHONY: all deps demo check check-full bench install lint format workloads unit fuzz fuzz-targets clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/heaptap
@@ -115,6 +116,16 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 build/bench/bench: $(BENCH_OBJS) build/core.a
 	$(call say,LINK,$@)
 	$(Q)$(CC) $^ -lbpf $(CORE_LIBS) -lz -o $@
+
+# Into a tree of their own: all that they look at is built for libFuzzer to follow.
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(BUILD)/core.a | $(BUILD)/fuzz/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $< $(BUILD)/core.a $(CORE_LIBS) -o $@
+
+fuzz-targets: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=build/fuzz \
+		SANITIZER=fuzzer-no-link,address,undefined fuzz-targets
 
 workloads: $(WORKLOADS)
 unit: $(UNIT_TESTS)

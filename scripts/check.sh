@@ -71,6 +71,7 @@ mkdir -p "$log"
 step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
+step "build of the fuzz targets" make -j"$jobs" fuzz
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 	exit 1

@@ -3,7 +3,7 @@
 # Installs what the build, the tests and the demo need and the machine lacks. Debian and its relatives.
 set -eu
 
-packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
+packages="gcc g++ make clang llvm libclang-rt-dev libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
 libiberty-dev libzydis-dev zlib1g-dev libcmocka-dev bats jq python3 procps util-linux binutils
 clang-format clang-tidy shellcheck"
 
