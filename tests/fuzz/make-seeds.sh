@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Makes the committed seeds anew: small files of every kind that the targets know. Only needed when a kind is added.
+# Other files in corpus/ are what once broke a target.
 set -eu
 cd "$(dirname "$0")/corpus"
 out=$PWD
@@ -34,7 +35,7 @@ g++ "${flags[@]}" -static -g -fno-exceptions t.cc -o cxx
 clang "${flags[@]}" -static -gdwarf-4 t.c -o clang-dwarf4
 clang --target=i386-linux-gnu -O1 -ffreestanding -nostdlib -static "-ffile-prefix-map=$dir=." t.c -o i386
 cp dwarf5 dwarf4 plain.so compressed.so stripped object.o cxx clang-dwarf4 i386 "$out/elf/"
-cp dwarf5 dwarf4 plain.so compressed.so cxx clang-dwarf4 "$out/symbols/"
+cp dwarf5 dwarf4 plain.so compressed.so cxx clang-dwarf4 object.o "$out/symbols/"
 
 # Three bytes that say how to look, then code: prologues of allocators, and what must be refused.
 insn() { printf '%b' "\\x${2// /\\x}" >"$out/insn/$1"; }

@@ -157,6 +157,23 @@ static int private_copy(int fd)
 	return copy < 0 ? -errno : TAKE_FD(copy);
 }
 
+static void end_elf(Elf **elf)
+{
+	if (*elf)
+		elf_end(*elf);
+}
+
+/* Object files libdwfl would relocate, by a callback that we do not have. */
+static bool is_program(int fd)
+{
+	GElf_Ehdr header;
+
+	elf_version(EV_CURRENT);
+	Elf *elf CLEANUP(end_elf) = elf_begin(fd, ELF_C_READ, NULL);
+	return elf && gelf_getehdr(elf, &header) &&
+	       (header.e_type == ET_EXEC || header.e_type == ET_DYN);
+}
+
 /* In the sandbox that would cost the names of this file only. */
 static int own_file(int fd)
 {
@@ -187,6 +204,8 @@ static int symbols_parse(
 
 	if (own < 0)
 		return own;
+	if (!is_program(own))
+		return -ENOEXEC;
 	if (!dwfl || !buffer_extend(out, count * sizeof(struct symbols_answer)))
 		return -ENOMEM;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
