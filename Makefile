@@ -5,6 +5,7 @@
 #   make check      all tests that take minutes   check-full: also what takes longer
 #   make bench      what tracing costs            BENCH="--quick": arguments
 #   make install    PREFIX, DESTDIR
+#   make fuzz       build the fuzz targets; scripts/fuzz.sh SECONDS [TARGET] runs them
 #   make lint       formatting, clang-tidy, include directions, shell scripts
 #   SANITIZER=address,undefined: everything into build/sanitized
 
@@ -25,8 +26,8 @@ CFLAGS   += -std=gnu11 -g $(OPTIMIZE) -Wall -Wextra -Werror -Wshadow -Wstrict-pr
 CPPFLAGS += -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
 LDFLAGS  += $(SANITIZE)
 # What a unit test links, and what the program adds: libbpf stays in trace/.
-CORE_LIBS := -ldw -lelf -llzma -lz -lZydis -liberty -lm
-LIBS      := -lbpf $(CORE_LIBS) -lpthread
+CORE_LIBS := -ldw -lelf -llzma -lz -lZydis -liberty -lm -lpthread
+LIBS      := -lbpf $(CORE_LIBS)
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
               $(addprefix -I,$(wildcard /usr/include/$(shell uname -m)-linux-gnu))
@@ -44,7 +45,7 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all deps demo check check-full bench install lint format workloads unit clean
+.PHONY: all deps demo check check-full bench install lint format workloads unit fuzz fuzz-targets clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/heaptap
@@ -112,9 +113,19 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -Ibuild/bench -c $< -o $@
 
-build/bench/bench: $(BENCH_OBJS)
+build/bench/bench: $(BENCH_OBJS) build/core.a
 	$(call say,LINK,$@)
-	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
+	$(Q)$(CC) $^ -lbpf $(CORE_LIBS) -lz -o $@
+
+# Into a tree of their own: all that they look at is built for libFuzzer to follow.
+$(BUILD)/fuzz/%: tests/fuzz/fuzz_%.c tests/fuzz/fuzz.h $(BUILD)/core.a | $(BUILD)/fuzz/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -fsanitize=fuzzer $< $(BUILD)/core.a $(CORE_LIBS) -o $@
+
+fuzz-targets: $(patsubst tests/fuzz/fuzz_%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+fuzz:
+	$(Q)$(MAKE) --no-print-directory CC=$(CLANG) BUILD=build/fuzz \
+		SANITIZER=fuzzer-no-link,address,undefined fuzz-targets
 
 workloads: $(WORKLOADS)
 unit: $(UNIT_TESTS)

@@ -71,6 +71,7 @@ mkdir -p "$log"
 step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
+step "build of the fuzz targets" make -j"$jobs" fuzz
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 	exit 1
@@ -84,9 +85,12 @@ suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" 
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
+suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
+suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
+suite "fuzz: each target" scripts/fuzz.sh "$([ -n "$full" ] && echo 60 || echo 10)"
 if [ -n "$full" ]; then
 	suite "full: soak and many attaches" bats tests/full
 fi

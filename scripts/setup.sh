@@ -3,8 +3,9 @@
 # Installs what the build, the tests and the demo need and the machine lacks. Debian and its relatives.
 set -eu
 
-packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
-libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev debuginfod dwz xz-utils libcmocka-dev bats jq python3 procps util-linux binutils
+packages="gcc g++ make clang llvm libclang-rt-dev libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
+libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev debuginfod dwz xz-utils libcmocka-dev bats jq
+python3 procps util-linux binutils
 clang-format clang-tidy shellcheck"
 
 missing=""

@@ -8,9 +8,17 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/parse.h"
 #include "cli/commands.h"
+#include "symbol/debuglinks.h"
+#include "symbol/perfmap.h"
+#include "symbol/symbols.h"
+#include "target/elf.h"
 
 static const struct command *const commands[] = { &leaks_command };
+/* All that reads foreign bytes: it runs in a sandbox. */
+static const struct parser *const parsers[] = { &elf_parser, &debuglinks_parser, &symbols_parser,
+	&perfmap_parser };
 
 static int help(void)
 {
@@ -47,8 +55,23 @@ static void raise_descriptor_limit(void)
 		warn("cannot raise the limit of open files: %s", strerror(errno));
 }
 
+static int run_command(int argc, char **argv)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		if (!strcmp(argv[1], commands[i]->name)) {
+			int code = commands[i]->run(argc - 2, argv + 2);
+
+			parse_sandbox_end();
+			return code;
+		}
+	}
+	err(-EINVAL, "unknown command '%s'; see heaptap --help", argv[1]);
+	return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
+	parse_sandbox(argv, parsers, ARRAY_SIZE(parsers));
 	keep_standard_descriptors();
 	raise_descriptor_limit();
 	if (argc < 2) {
@@ -60,9 +83,5 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--version"))
 		return puts("heaptap " HEAPTAP_VERSION) < 0 || fflush(stdout) ? EXIT_FAILED
 									      : EXIT_OK;
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!strcmp(argv[1], commands[i]->name))
-			return commands[i]->run(argc - 2, argv + 2);
-	err(-EINVAL, "unknown command '%s'; see heaptap --help", argv[1]);
-	return EXIT_USAGE;
+	return run_command(argc, argv);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "parser.h"
 #include "target.h"
 
 #define MAX_BATCHES 64u /* pairs.c keeps them on its stack */
@@ -69,6 +70,7 @@ static const struct section {
 	{ "pairs", bench_pairs },
 	{ "attach", bench_attach },
 	{ "tables", bench_tables },
+	{ "parser", bench_parser },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -101,8 +103,8 @@ static const struct option options[] = {
 
 static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
-	"             [--attaches 10] [--heaptap build/heaptap] [--only pairs,attach,tables] "
-	"[--quick]\n";
+	"             [--attaches 10] [--heaptap build/heaptap] [--quick]\n"
+	"             [--only pairs,attach,tables,parser]\n";
 
 static int parse_number(
 	const char *text, unsigned long low, unsigned long high, unsigned long *number)
@@ -271,6 +273,7 @@ int main(int argc, char **argv)
 	unsigned int only = (1u << N_SECTIONS) - 1;
 	int rc;
 
+	parser_child(argv);
 	if (argc == 3 && !strcmp(argv[1], TARGET_ARG)) {
 		rc = target_main(atoi(argv[2]), __builtin_frame_address(0));
 		return rc ? 1 : 0;

@@ -77,7 +77,7 @@ static int debuglinks_parse(
 	return 0;
 }
 
-const struct parser debuglinks_parser = { "links to debug files", debuglinks_parse };
+const struct parser debuglinks_parser = { "links to debug files", debuglinks_parse, NULL };
 
 int debuglinks_read(int fd, struct debuglinks *links)
 {

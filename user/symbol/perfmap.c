@@ -154,7 +154,7 @@ static int perfmap_parse(
 		in->length / sizeof(uint64_t), out);
 }
 
-const struct parser perfmap_parser = { "map of JIT code", perfmap_parse };
+const struct parser perfmap_parser = { "map of JIT code", perfmap_parse, NULL };
 
 /* --- the file -------------------------------------------------------------------------------- */
 

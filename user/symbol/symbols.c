@@ -230,4 +230,5 @@ static int symbols_parse(
 	return buffer_failed(out);
 }
 
-const struct parser symbols_parser = { "symbols", symbols_parse };
+/* No check: the symbolizer looks at each offset of an answer before it follows it. */
+const struct parser symbols_parser = { "names", symbols_parse, NULL };

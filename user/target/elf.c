@@ -177,7 +177,37 @@ static int elf_parse(const int *files, size_t count, const struct buffer *in, st
 	return 0;
 }
 
-const struct parser elf_parser = { "ELF file", elf_parse };
+static uint32_t name_count(const struct buffer *names)
+{
+	uint32_t count = 0;
+
+	for (size_t i = 0; i < names->length; i++)
+		count += !names->data[i];
+	return count;
+}
+
+static int elf_check(const struct buffer *in, const struct buffer *out)
+{
+	const struct elf_info *info = (const void *)out->data;
+	uint32_t names = name_count(in);
+
+	if (out->length < sizeof(*info) || info->load_count > ELF_MAX_LOADS ||
+		info->build_id_length > ELF_MAX_BUILD_ID ||
+		info->function_count > ELF_MAX_FUNCTIONS ||
+		out->length != sizeof(*info) + info->function_count * sizeof(struct elf_function))
+		return -EBADMSG;
+	for (uint32_t i = 0; i < info->function_count; i++) {
+		const struct elf_function *f = &info->functions[i];
+		uint64_t offset;
+
+		if (f->name >= names || offset_of_address(info, f->address, &offset) ||
+			offset != f->offset)
+			return -EBADMSG;
+	}
+	return 0;
+}
+
+const struct parser elf_parser = { "functions", elf_parse, elf_check };
 
 uint64_t elf_address_of_offset(const struct elf_info *info, uint64_t offset)
 {

@@ -61,10 +61,13 @@ static int parse_line(struct cursor *c, struct map_entry *m)
 int maps_parse(const char *text, size_t length, struct buffer *out)
 {
 	static const char gone[] = " (deleted)";
-	const char *at = text, *end = text + length;
+	const char *at = text, *end;
 
 	if (length > UINT32_MAX)
 		return -EINVAL;
+	if (!length) /* there may be no text to point into then */
+		return buffer_failed(out);
+	end = text + length;
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		struct cursor c = { at, newline ? newline : end };
