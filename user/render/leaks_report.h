@@ -19,6 +19,7 @@ struct report_figures {
 		ended; /* NULL: it goes on; else why it ended, as in JSON; a constant, as the next two */
 	const char *mode;
 	const char *mode_why;
+	const char *link; /* how probes are attached */
 };
 
 struct leaks_report {
@@ -36,6 +37,7 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out);
 struct text_style {
 	bool color;
 	bool full_paths;
+	bool link; /* says how probes are attached */
 };
 void leaks_render_text(
 	const struct leaks_report *r, const struct text_style *style, struct buffer *out);

@@ -61,7 +61,10 @@ static void heading(const struct printer *p)
 	clean(p, r->process->comm);
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
-	buffer_format(p->out, "  mode %s  allocator ", r->figures->mode);
+	buffer_format(p->out, "  mode %s", r->figures->mode);
+	if (p->style->link)
+		buffer_format(p->out, " by %s links", r->figures->link);
+	buffer_text(p->out, "  allocator ");
 	allocators(p);
 	buffer_format(p->out, "  watched %s  at %s",
 		format_duration(elapsed, r->figures->elapsed_s),

@@ -5,14 +5,13 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/err.h"
-#include "attach_types.h"
+#include "choose.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -35,6 +34,11 @@ const struct plan *session_plan(const struct session *s)
 const struct image *session_image(const struct session *s)
 {
 	return &s->image;
+}
+
+const char *session_link_name(const struct session *s)
+{
+	return link_kind_name(s->kernel.kind);
 }
 
 const struct profile *session_profile(const struct session *s)
@@ -77,33 +81,6 @@ int session_open(struct session **session, pid_t pid)
 
 /* --- load ------------------------------------------------------------------------------------ */
 
-/* libbpf's messages one level below ours: its warnings repeat what we say better. */
-static int libbpf_message(enum libbpf_print_level level, const char *format, va_list arguments)
-{
-	char line[1024];
-
-	if (level == LIBBPF_DEBUG || log_get_level() < LOG_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, arguments);
-	line[strcspn(line, "\n")] = 0;
-	debug("%s", line);
-	return 0;
-}
-
-static int load_error(int error)
-{
-	if (error == -EPERM || error == -EACCES)
-		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
-				   "and CAP_PERFMON");
-	if (error == -ENOMEM)
-		return err(error, "not enough memory for the kernel's tables: lower --max-live or "
-				  "--max-stacks");
-	return err(-EOPNOTSUPP,
-		"the kernel does not take heaptap's BPF programs (%s): Linux 6.13 or newer with "
-		"BTF is needed; -v tells more",
-		strerror(-error));
-}
-
 static int on_message(void *context, void *data, size_t size)
 {
 	struct session *s = context;
@@ -112,8 +89,8 @@ static int on_message(void *context, void *data, size_t size)
 	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
 		return 0;
 	if (m->segments == s->tables.segments)
-		tables_add_segment(
-			&s->tables, s->bpf); /* what does not fit meanwhile is counted as lost */
+		tables_add_segment(&s->tables,
+			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
 }
 
@@ -138,7 +115,7 @@ static int copy_modules(struct session *s)
  */
 static int publish_planned(struct session *s)
 {
-	int fd = bpf_map__fd(s->bpf->maps.planned);
+	int fd = bpf_map__fd(s->kernel.maps.planned);
 
 	for (uint32_t r = 0; r < s->image.range_count; r++) {
 		const struct ht_range *range = &s->image.ranges[r];
@@ -183,7 +160,7 @@ static int publish_ranges(struct session *s)
 		if ((uint32_t)p->ranges == count &&
 			!memcmp(old, s->image.ranges, count * sizeof(*old)))
 			return 0;
-		tables_synchronize(&s->tables, s->bpf);
+		tables_synchronize(&s->tables, &s->kernel);
 	}
 	s->generation++;
 	first = (2 * s->slot + s->generation % 2) * HT_RANGES_PER_PROCESS;
@@ -208,7 +185,7 @@ static int add_process(struct session *s)
 		.domains = 1 << HT_DOMAIN_HEAP,
 	};
 	if (bpf_map_update_elem(
-		    bpf_map__fd(s->bpf->maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
+		    bpf_map__fd(s->kernel.maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
 		return err(-errno, "cannot add pid %u: %s", tgid, strerror(errno));
 	place = &s->tables.slot_by_tgid[tgid % HT_TGID_PLACES];
 	if (place->tgid)
@@ -218,26 +195,16 @@ static int add_process(struct session *s)
 	return publish_ranges(s);
 }
 
-int session_load(struct session *s, const struct table_limits *limits)
+int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice)
 {
-	int error;
+	int error = choose_link(&s->kernel, &s->tables, limits, choice);
 
-	libbpf_set_print(libbpf_message);
-	s->bpf = heap_bpf__open();
-	if (!s->bpf)
-		return load_error(-errno);
-	bpf_program__set_expected_attach_type(s->bpf->progs.allocate, ATTACH_UPROBE_SESSION);
-	bpf_program__set_expected_attach_type(s->bpf->progs.release, ATTACH_UPROBE_MULTI);
-	error = tables_configure(&s->tables, s->bpf, limits);
-	if (error)
-		return load_error(error);
-	error = heap_bpf__load(s->bpf);
-	if (error)
-		return load_error(error);
-	error = tables_map(&s->tables, s->bpf);
 	if (error)
 		return error;
-	s->messages = ring_buffer__new(bpf_map__fd(s->bpf->maps.messages), on_message, s, NULL);
+	error = tables_map(&s->tables, &s->kernel);
+	if (error)
+		return error;
+	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
 	error = copy_modules(s);
@@ -250,13 +217,13 @@ int session_load(struct session *s, const struct table_limits *limits)
  * The kernel knows a link's process by its first thread. Once that has exited, only a link for all
  * processes is left; the programs tell ours from the others, who pay 0.1 us a call.
  */
-static pid_t link_scope(const struct session *s)
+static pid_t link_scope(struct session *s)
 {
-	if (process_live_thread(&s->process) == s->process.pid)
+	s->linked_to_all = process_live_thread(&s->process) != s->process.pid;
+	if (!s->linked_to_all)
 		return s->process.pid;
 	info("the main thread of pid %d has exited: probes reach all processes on the same files, "
-	     "and "
-	     "count this one",
+	     "and count this one",
 		s->process.pid);
 	return 0;
 }
@@ -264,18 +231,23 @@ static pid_t link_scope(const struct session *s)
 static int attach_module(struct session *s, uint32_t id)
 {
 	const struct module *m = &s->image.modules[id];
-	pid_t scope;
-	int error;
 
 	if (!m->allocator)
 		return 0;
-	scope = link_scope(s);
-	error = links_attach(
-		&s->links, bpf_program__fd(s->bpf->progs.allocate), &s->plan, id, m, true, scope);
-	if (error)
-		return error;
-	return links_attach(
-		&s->links, bpf_program__fd(s->bpf->progs.release), &s->plan, id, m, false, scope);
+	return links_attach(&s->links, &s->kernel, &s->plan, id, m, link_scope(s));
+}
+
+static int attach_all(struct session *s)
+{
+	for (uint32_t id = 0; id < s->image.module_count; id++) {
+		int error = attach_module(s, id);
+
+		if (error && process_ended(&s->process))
+			return -ESRCH;
+		if (error)
+			return error;
+	}
+	return 0;
 }
 
 int session_attach(struct session *s)
@@ -285,14 +257,7 @@ int session_attach(struct session *s)
 	if (error)
 		debug("no side-band records: %s; new code is looked for at each report",
 			strerror(-error));
-	for (uint32_t id = 0; id < s->image.module_count; id++) {
-		error = attach_module(s, id);
-		if (error && process_ended(&s->process))
-			return -ESRCH;
-		if (error)
-			return error;
-	}
-	return 0;
+	return attach_all(s);
 }
 
 int session_arm(struct session *s)
@@ -329,11 +294,36 @@ static int refresh_image(struct session *s)
 	return error ? error : publish_ranges(s);
 }
 
+/*
+ * perf uprobes of a process are those of its first thread, and fall silent when that exits. The new
+ * ones come before the old ones go: calls in flight return through either.
+ */
+static int follow_main_thread(struct session *s)
+{
+	struct links old = s->links;
+	int error;
+
+	if (s->kernel.kind != LINK_PERF || s->linked_to_all || process_ended(&s->process) ||
+		process_live_thread(&s->process) == s->process.pid)
+		return 0;
+	warn("perf probes end with the main thread: calls of the last %d ms may be missing, and "
+	     "blocks freed by them are shown as live",
+		POLL_MS);
+	s->links = (struct links){ 0 };
+	error = attach_all(s);
+	links_close(&old);
+	return error;
+}
+
 static int follow_target(struct session *s)
 {
 	struct sideband_news news = { .mapped = s->stale };
 	uint64_t now = clock_monotonic_ns();
 
+	int error = follow_main_thread(s);
+
+	if (error)
+		return process_ended(&s->process) ? SESSION_TARGET_EXIT : error;
 	sideband_read(&s->sideband, s->process.pid, &news);
 	/* The kernel half sees it too, also when records were lost. */
 	s->exec_seen |= news.exec || session_after_exec(s);
@@ -396,9 +386,9 @@ void session_disarm(struct session *s)
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
-	links_begin_close(&s->links, false);
+	links_begin_close_frees(&s->links);
 	/* After this no program runs that saw the process armed; only returns are left. */
-	tables_synchronize(&s->tables, s->bpf);
+	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
 		!process_ended(&s->process))
 		usleep(DRAIN_STEP_US);
@@ -408,7 +398,7 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	links_close(&s->links);
-	if (!s->bpf || s->drained)
+	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
 	s->abandoned_calls = session_in_flight(s);
@@ -424,7 +414,7 @@ void session_close(struct session *s)
 	sideband_close(&s->sideband);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
-	heap_bpf__destroy(s->bpf);
+	kernel_close(&s->kernel);
 	profile_release(&s->profile);
 	plan_release(&s->plan);
 	image_release(&s->image);

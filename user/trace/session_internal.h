@@ -3,8 +3,7 @@
 #ifndef HEAPTAP_SESSION_INTERNAL_H
 #define HEAPTAP_SESSION_INTERNAL_H
 
-#include "../../include/records.h" /* before the skeleton, which holds one */
-#include "heap.skel.h"
+#include "kernel.h"
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
@@ -13,10 +12,11 @@ struct session {
 	struct process process;
 	struct image image;
 	struct plan plan;
-	struct heap_bpf *bpf;
+	struct kernel kernel;
 	struct ring_buffer *messages;
 	struct tables tables;
 	struct links links;
+	bool linked_to_all; /* all processes hit the probes, not only this one */
 	struct sideband sideband;
 	struct profile profile;
 	uint32_t slot;
@@ -41,8 +41,5 @@ uint64_t session_in_flight(const struct session *s);
 uint64_t session_after_exec(const struct session *s);
 /* Sites that have been given out, those of the slots included. */
 uint32_t session_sites_used(const struct session *s);
-
-/* read.c: what a block born now would carry as its birth. */
-uint32_t session_birth_clock(const struct session *s);
 
 #endif
