@@ -81,6 +81,8 @@ suite "unit tests" unit_tests build
 suite "unit tests, sanitized" unit_tests build/sanitized
 suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
+suite "e2e: ps" bats tests/e2e/ps.bats
+suite "e2e: ps, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/ps.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: demo" bats tests/e2e/demo.bats

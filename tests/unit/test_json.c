@@ -355,7 +355,7 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.snapshot = s,
 		.symbols = w->symbols,
 		.selection = &w->selection,
-		.memory = { 5 << 20, -1, 0, -1 },
+		.memory = { .rss = 5 << 20, .pss = -1, .limit = -1 },
 		.host = { 1 << 30, 1 << 29, -1 },
 		.elapsed_s = 60.5,
 		.interval_s = 5,
@@ -558,7 +558,7 @@ static void test_text_empty(void **state)
 	world_init(&w, "server", "/usr/bin/server");
 	w.selection.count = 0;
 	w.snapshot.totals = (struct totals){ 0 };
-	w.report.memory = (struct process_memory){ -1, -1, -1, -1 };
+	w.report.memory = (struct process_memory){ .rss = -1, .pss = -1, .swap = -1, .limit = -1 };
 	text = render(&w, false, false, &out);
 	assert_has(text, "nothing lost");
 	assert_lacks(text, "RSS");

@@ -31,6 +31,12 @@ const char *mapped_path(char to[MAPPED_PATH], const char *maps_text, const struc
 	return to;
 }
 
+bool mapped_is_nameless(const char *path)
+{
+	return !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/", 5) ||
+	       !strncmp(path, "/SYSV", 5);
+}
+
 /* Where the file's first bytes are mapped: linkers put the text behind them. 0: not at all. */
 static uint64_t first_bytes(const struct map_entry *first, const struct map_entry *m)
 {

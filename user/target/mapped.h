@@ -12,6 +12,9 @@
 /* The path of an entry as the process sees it: the kernel escapes newlines. Returns to. */
 const char *mapped_path(char to[MAPPED_PATH], const char *maps_text, const struct map_entry *m);
 
+/* Memory that is called a file and has no path of its own: a JIT's code, shared memory. */
+bool mapped_is_nameless(const char *path);
+
 /*
  * Opens the file of entry m, one of the entries from `first` on. By /proc/PID/map_files, which names the mapped inode
  * itself but wants CAP_CHECKPOINT_RESTORE; else by the path below the process's root, believed only when its build id

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../base/err.h"
+#include "mapped.h"
 #include "privilege.h"
 
 #define CODE_MAX 4096 /* bytes of a function that placement looks at */
@@ -108,18 +109,11 @@ int plan_add_module(struct plan *plan, uint32_t id, const struct module *module)
 	return 0;
 }
 
-/* Memory that is called a file: a JIT's code, shared memory. */
-static bool is_nameless(const char *path)
-{
-	return !strncmp(path, "/memfd:", 7) || !strncmp(path, "/dev/", 5) ||
-	       !strncmp(path, "/SYSV", 5);
-}
-
 static const struct module *first_with_error(const struct image *image, int a, int b)
 {
 	for (uint32_t i = 0; i < image->module_count; i++)
 		if ((image->modules[i].error == a || image->modules[i].error == b) &&
-			!is_nameless(image->modules[i].path))
+			!mapped_is_nameless(image->modules[i].path))
 			return &image->modules[i];
 	return NULL;
 }
@@ -173,7 +167,7 @@ static void tell_left_out(const struct image *image)
 	for (uint32_t i = 0; i < image->module_count; i++) {
 		const struct module *m = &image->modules[i];
 
-		if (m->error == -ESTALE && !is_nameless(m->path))
+		if (m->error == -ESTALE && !mapped_is_nameless(m->path))
 			warn("%s on disk is not the file that the process runs: an allocator in it "
 			     "is not traced without CAP_CHECKPOINT_RESTORE",
 				m->path);

@@ -54,10 +54,10 @@ int64_t process_cgroup_limit(const char *cgroup);
 /* Bytes; -1: not known. */
 struct process_memory {
 	int64_t rss;
-	int64_t anonymous; /* in RAM and swapped out: a program begins with none */
-	int64_t pss;	   /* costs a walk over all page tables: only when asked for */
+	int64_t pss; /* costs a walk over all page tables: only when asked for */
 	int64_t swap;
-	int64_t limit; /* the tightest of its cgroups; -1: none */
+	int64_t limit;	   /* the tightest of its cgroups; -1: none */
+	int64_t anonymous; /* in RAM and swapped out: a program begins with none */
 };
 void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m);
 /* The same without the limit. */
