@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "cli/commands.h"
 
-static const struct command *const commands[] = { &leaks_command, &ps_command };
+static const struct command *const commands[] = { &leaks_command, &ps_command, &doctor_command };
 
 static int help(void)
 {

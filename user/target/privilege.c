@@ -85,16 +85,24 @@ static size_t names(
 	return used;
 }
 
+/* setcap replaces what a file has: it must name all at once, not only what is missing now. */
 static size_t remedy(char text[PRIVILEGE_TEXT], size_t used, uint32_t lacking)
 {
 	used = append(text, used, "run as root, or setcap ", false);
-	used = names(text, used, lacking, ",", true);
+	used = names(text, used, lacking | PRIVILEGES_USUAL, ",", true);
 	return append(text, used, "+ep on heaptap", false);
 }
 
 const char *privilege_remedy(char text[PRIVILEGE_TEXT], uint32_t lacking)
 {
 	remedy(text, 0, lacking);
+	return text;
+}
+
+const char *privilege_names(char text[PRIVILEGE_TEXT], uint32_t bits)
+{
+	text[0] = 0;
+	names(text, 0, bits, " and ", false);
 	return text;
 }
 

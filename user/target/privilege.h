@@ -16,6 +16,10 @@ enum privilege {
 	PRIVILEGE_SYS_ADMIN = 1 << 5,
 };
 #define PRIVILEGES 6
+/* All that tracing wants where the kernel has uprobe_multi links. */
+#define PRIVILEGES_USUAL                                                                           \
+	(PRIVILEGE_BPF | PRIVILEGE_PERFMON | PRIVILEGE_SYS_PTRACE | PRIVILEGE_DAC_READ_SEARCH |    \
+		PRIVILEGE_CHECKPOINT_RESTORE)
 
 struct privilege_use {
 	const char *name; /* "CAP_BPF" */
@@ -32,7 +36,7 @@ uint32_t privilege_lacking(uint64_t effective, uint32_t wanted);
 /* Are our capabilities those of the host? In another user namespace the kernel does not heed them. */
 bool privilege_in_first_namespace(void);
 
-#define PRIVILEGE_TEXT 256
+#define PRIVILEGE_TEXT 384
 /*
  * Why something that wants these was refused, and the remedy: "CAP_BPF and CAP_PERFMON are missing: run as root, or
  * ...". Returns text.
@@ -40,5 +44,7 @@ bool privilege_in_first_namespace(void);
 const char *privilege_advice(char text[PRIVILEGE_TEXT], uint32_t wanted);
 /* Only the remedy of one that lacks them. Returns text. */
 const char *privilege_remedy(char text[PRIVILEGE_TEXT], uint32_t lacking);
+/* "CAP_BPF and CAP_PERFMON". Returns text. */
+const char *privilege_names(char text[PRIVILEGE_TEXT], uint32_t bits);
 
 #endif
