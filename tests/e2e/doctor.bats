@@ -196,7 +196,7 @@ share() {
 		check "^$name$" '.state == "degraded"'
 	done
 	check "^capabilities$" '.state == "missing" and (.remedy | test("setcap cap_bpf,cap_perfmon,.*[+]ep"))'
-	check "^BPF programs" '.state == "missing" and (.remedy | test("CAP_BPF"))'
+	check "^BPF programs" '.state == "missing" and (.why | test("CAP_BPF and CAP_PERFMON are missing"))'
 	check "tracing a child" '.state == "missing" and (.remedy | test("root"))'
 	check "not traced" '.number > 0'
 	check "^tables here" '.number > 0'

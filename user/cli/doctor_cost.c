@@ -15,6 +15,7 @@
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "../target/privilege.h"
 #include "../trace/session.h"
 #include "doctor.h"
 
@@ -22,9 +23,8 @@
 #define PAIRS_TRACED   4000U
 #define BATCHES	       7 /* of which the fastest counts: the machine has other users */
 #define BLOCK_BYTES    64
-#define URETPROBE_CALL 335	       /* x86-64; user-space headers do not have it yet */
-#define BUDGET	       0.05	       /* of a core */
-#define REMEDY	       ": run as root" /* so begins what our messages advise where privileges lack */
+#define URETPROBE_CALL 335  /* x86-64; user-space headers do not have it yet */
+#define BUDGET	       0.05 /* of a core */
 
 struct subject {
 	pid_t pid;
@@ -205,7 +205,7 @@ void doctor_add_message(struct checks *c, struct buffer *messages, int error)
 		checks_why(c, "%s", strerror(-error));
 		return;
 	}
-	remedy = memmem(text, (size_t)length, REMEDY, strlen(REMEDY));
+	remedy = memmem(text, (size_t)length, PRIVILEGE_GRANT, strlen(PRIVILEGE_GRANT));
 	if (remedy)
 		checks_remedy(c, "%.*s", (int)(text + length - remedy) - 2, remedy + 2);
 	checks_why(c, "%.*s", remedy ? (int)(remedy - text) : length, text);

@@ -47,6 +47,28 @@ static int best_link(const struct features *f)
 	return -1;
 }
 
+/* Does the kernel offer something better than perf uprobes, whoever may use it? */
+static bool has_multi(const struct features *f)
+{
+	return f->all[LINK_SESSION].error != -EOPNOTSUPP ||
+	       f->all[LINK_SESSION_CTX].error != -EOPNOTSUPP ||
+	       f->all[LINK_MULTI].error != -EOPNOTSUPP;
+}
+
+/* How to come by missing capabilities is said once, for all of them. */
+static void add_absence(struct checks *c, const struct feature *f)
+{
+	const char *grant = f->remedy ? strstr(f->remedy, PRIVILEGE_GRANT) : NULL;
+
+	if (grant) {
+		checks_why(c, "%.*s", (int)(grant - f->remedy), f->remedy);
+		return;
+	}
+	checks_why(c, "%s", strerror(-f->error));
+	if (f->remedy)
+		checks_remedy(c, "%s", f->remedy);
+}
+
 static void add_link(struct checks *c, const struct features *f, int kind)
 {
 	const struct feature *link = &f->all[kind];
@@ -61,19 +83,17 @@ static void add_link(struct checks *c, const struct features *f, int kind)
 	if (best >= 0 && best < kind)
 		checks_why(c, "%s; not needed, %s are there", strerror(-link->error),
 			f->all[best].name);
+	else if (kind == LINK_PERF && has_multi(f))
+		checks_why(c, "%s; not needed on this kernel", strerror(-link->error));
 	else
-		checks_why(c, "%s", strerror(-link->error));
-	if (link->remedy && (best < 0 || best > kind))
-		checks_remedy(c, "%s", link->remedy);
+		add_absence(c, link);
 }
 
 static void add_feature(struct checks *c, const struct feature *f, enum check_state absent)
 {
 	checks_add(c, "kernel", f->error ? absent : CHECK_OK, "%s", f->name);
 	if (f->error)
-		checks_why(c, "%s", strerror(-f->error));
-	if (f->remedy)
-		checks_remedy(c, "%s", f->remedy);
+		add_absence(c, f);
 }
 
 static void add_lockdown(struct checks *c)
@@ -124,14 +144,6 @@ void doctor_kernel(struct checks *c, const struct features *f)
 }
 
 /* --- privileges ------------------------------------------------------------------------------ */
-
-/* Does the kernel offer something better than perf uprobes, whoever may use it? */
-static bool has_multi(const struct features *f)
-{
-	return f->all[LINK_SESSION].error != -EOPNOTSUPP ||
-	       f->all[LINK_SESSION_CTX].error != -EOPNOTSUPP ||
-	       f->all[LINK_MULTI].error != -EOPNOTSUPP;
-}
 
 static void add_capability(struct checks *c, uint32_t bit, bool lacking, bool idle)
 {

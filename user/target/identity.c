@@ -15,7 +15,7 @@ struct view {
 	int fd;
 	uint64_t base; /* of the file's first byte */
 	bool mapped;
-	uint8_t head[HEAD_BYTES];
+	_Alignas(Elf64_Ehdr) uint8_t head[HEAD_BYTES];
 	size_t head_length;
 	uint8_t build_id[MAX_BUILD_ID];
 	size_t build_id_length;

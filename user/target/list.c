@@ -121,10 +121,20 @@ static void add_file(
 	memcpy(p->version, r->version, sizeof(p->version));
 }
 
-static const char *obstacle(const struct listed_process *p, const struct findings *found)
+static const char *forbidden(const struct reader *r)
+{
+	return r->may_look ? "the kernel forbids to look into it"
+			   : "another user's process: CAP_SYS_PTRACE";
+}
+
+static const char *obstacle(
+	const struct reader *r, const struct listed_process *p, const struct findings *found)
 {
 	if (p->allocators[0])
 		return NULL;
+	/* Its mappings show with CAP_PERFMON too, which does not open the files. */
+	if (found->refused && !r->may_look)
+		return forbidden(r);
 	if (found->refused)
 		return "its files are not readable: CAP_DAC_READ_SEARCH";
 	if (found->stale)
@@ -178,7 +188,7 @@ static void look_into_files(struct reader *r, struct listed_process *p, pid_t th
 		found.stale |= error == -ESTALE && !mapped_is_nameless(path);
 	}
 	p->looked_into = true;
-	p->obstacle = obstacle(p, &found);
+	p->obstacle = obstacle(r, p, &found);
 }
 
 /* 0; 1: it is gone. */
@@ -193,8 +203,7 @@ static int look_into(struct reader *r, struct listed_process *p)
 	snprintf(path, sizeof(path), "/proc/%d/maps", thread);
 	error = buffer_read_file(&text, path, MAPS_LIMIT);
 	if (error == -EACCES || error == -EPERM) {
-		p->obstacle = r->may_look ? "the kernel forbids to look into it"
-					  : "another user's process: CAP_SYS_PTRACE";
+		p->obstacle = forbidden(r);
 		return 0;
 	}
 	/* Of a process that is exiting the kernel has no mappings any more. */

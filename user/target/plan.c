@@ -118,6 +118,16 @@ static const struct module *first_with_error(const struct image *image, int a, i
 	return NULL;
 }
 
+/* The links of /proc want the right to look into the process; behind them it is the files' own permissions. */
+static enum privilege what_opens(const struct process *p)
+{
+	char link[64], path[1];
+
+	snprintf(link, sizeof(link), "/proc/%d/root", p->pid);
+	return readlink(link, path, sizeof(path)) < 0 ? PRIVILEGE_SYS_PTRACE
+						      : PRIVILEGE_DAC_READ_SEARCH;
+}
+
 /* A file that could not be opened may be the allocator's: that is said first. */
 static int explain_unopened(const struct image *image, const struct process *p)
 {
@@ -129,8 +139,7 @@ static int explain_unopened(const struct image *image, const struct process *p)
 		return err(-EMFILE, "too many open files: raise ulimit -n");
 	if (refused)
 		return err(-EACCES, "cannot open %s of pid %d (%s): %s", refused->path, p->pid,
-			p->comm,
-			privilege_advice(advice, PRIVILEGE_SYS_PTRACE | PRIVILEGE_DAC_READ_SEARCH));
+			p->comm, privilege_advice(advice, what_opens(p)));
 	if (stale)
 		return err(-EACCES, "pid %d (%s) runs a %s that is no longer on disk: %s", p->pid,
 			p->comm, stale->path,

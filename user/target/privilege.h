@@ -37,6 +37,8 @@ uint32_t privilege_lacking(uint64_t effective, uint32_t wanted);
 bool privilege_in_first_namespace(void);
 
 #define PRIVILEGE_TEXT 384
+/* Between what is missing and how to come by it, in all texts made here. */
+#define PRIVILEGE_GRANT ": run as root"
 /*
  * Why something that wants these was refused, and the remedy: "CAP_BPF and CAP_PERFMON are missing: run as root, or
  * ...". Returns text.

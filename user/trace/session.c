@@ -11,6 +11,7 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "../target/privilege.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -77,9 +78,11 @@ int session_open(struct session **session, pid_t pid)
 
 static int load_error(int error)
 {
+	char advice[PRIVILEGE_TEXT];
+
 	if (error == -EPERM || error == -EACCES)
-		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
-				   "and CAP_PERFMON");
+		return err(-EPERM, "the kernel refuses BPF programs: %s",
+			privilege_advice(advice, PRIVILEGE_BPF | PRIVILEGE_PERFMON));
 	if (error == -ENOMEM)
 		return err(error, "not enough memory for the kernel's tables: lower --max-live or "
 				  "--max-stacks");
@@ -263,8 +266,8 @@ int session_attach(struct session *s)
 	int error = sideband_open(&s->sideband);
 
 	if (error)
-		debug("no side-band records: %s; new code is looked for at each report",
-			strerror(-error));
+		debug("no side-band records: %s; new code is looked for every %d ms",
+			strerror(-error), REFRESH_MS);
 	for (uint32_t id = 0; id < s->image.module_count; id++) {
 		error = attach_module(s, id);
 		if (error && process_ended(&s->process))
@@ -311,7 +314,8 @@ static int refresh_image(struct session *s)
 
 static int follow_target(struct session *s)
 {
-	struct sideband_news news = { .mapped = s->stale };
+	/* Without records there may be news at any time. */
+	struct sideband_news news = { .mapped = s->stale || !s->sideband.count };
 	uint64_t now = clock_monotonic_ns();
 
 	sideband_read(&s->sideband, s->process.pid, &news);
