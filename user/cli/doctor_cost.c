@@ -140,13 +140,13 @@ static int measure(const struct subject *s, uint32_t pairs, double *ns_per_pair)
 
 /* --- tracing it ------------------------------------------------------------------------------ */
 
-static int start(struct session **session, pid_t pid)
+static int start(struct session **session, pid_t pid, enum link_choice link)
 {
 	const struct table_limits limits = TABLE_LIMITS_DEFAULT;
 	int error = session_open(session, pid);
 
 	if (!error)
-		error = session_load(*session, &limits);
+		error = session_load(*session, &limits, link);
 	if (!error)
 		error = session_attach(*session);
 	return error ? error : session_arm(*session);
@@ -174,10 +174,10 @@ static int measure_traced(const struct subject *s, struct session *session, doub
 	return error;
 }
 
-static int trace(const struct subject *s, double *ns_per_pair)
+static int trace(const struct subject *s, enum link_choice link, double *ns_per_pair)
 {
 	struct session *session = NULL;
-	int error = start(&session, s->pid);
+	int error = start(&session, s->pid, link);
 
 	if (!error)
 		error = measure_traced(s, session, ns_per_pair);
@@ -225,7 +225,7 @@ void doctor_seccomp(struct checks *c)
 	if (error)
 		return;
 	log_capture(&messages);
-	error = trace(&subject, &ns);
+	error = trace(&subject, LINK_AUTO, &ns);
 	log_capture(NULL);
 	if (error && error != -ESRCH) /* tracing does not work at all: said elsewhere */
 		return;
@@ -237,14 +237,42 @@ void doctor_seccomp(struct checks *c)
 	checks_remedy(c, "do not trace processes under a seccomp filter, or update the kernel");
 }
 
-int doctor_cost(struct checks *c, const struct features *features)
+static const struct {
+	enum link_choice choice;
+	enum link_kind kinds[2]; /* any of them */
+} links[] = {
+	{ LINK_ONLY_SESSION, { LINK_SESSION, LINK_SESSION_CTX } },
+	{ LINK_ONLY_MULTI, { LINK_MULTI, LINK_MULTI } },
+	{ LINK_ONLY_PERF, { LINK_PERF, LINK_PERF } },
+};
+
+/* One kind of link, or with LINK_AUTO why there is none. */
+static int add_trial(struct checks *c, const struct subject *subject, enum link_choice choice,
+	const char *link, double bare)
+{
+	struct buffer messages CLEANUP_BUFFER = { 0 };
+	double ns = 0;
+	int error;
+
+	log_capture(&messages);
+	error = trace(subject, choice, &ns);
+	log_capture(NULL);
+	if (!error) {
+		add_cost(c, "exact", link, bare, ns);
+		return 0;
+	}
+	checks_add(c, "cost", CHECK_MISSING, "tracing a child of heaptap's own, %s links", link);
+	doctor_add_message(c, &messages, error);
+	return error;
+}
+
+int doctor_cost(struct checks *c, const struct features *f)
 {
 	struct subject subject CLEANUP(subject_stop) = { 0 };
-	struct buffer messages CLEANUP_BUFFER = { 0 };
-	double bare = 0, ns = 0;
+	uint32_t working = 0;
+	double bare = 0;
 	int error = subject_start(&subject, false);
 
-	(void)features;
 	if (!error)
 		error = measure(&subject, PAIRS_BARE, &bare);
 	if (error) {
@@ -254,14 +282,9 @@ int doctor_cost(struct checks *c, const struct features *features)
 	}
 	checks_add(c, "cost", CHECK_OK, "pair, not traced");
 	checks_ns(c, bare);
-	log_capture(&messages);
-	error = trace(&subject, &ns);
-	log_capture(NULL);
-	if (error) {
-		checks_add(c, "cost", CHECK_MISSING, "tracing a child of heaptap's own");
-		doctor_add_message(c, &messages, error);
-	} else {
-		add_cost(c, "exact", link_kind_name(LINK_SESSION), bare, ns);
-	}
-	return error;
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (!f->all[links[i].kinds[0]].error || !f->all[links[i].kinds[1]].error)
+			working += !add_trial(c, &subject, links[i].choice,
+				link_kind_name(links[i].kinds[0]), bare);
+	return working ? 0 : add_trial(c, &subject, LINK_AUTO, "any", bare);
 }
