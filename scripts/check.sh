@@ -82,6 +82,11 @@ suite "unit tests" unit_tests build
 suite "unit tests, sanitized" unit_tests build/sanitized
 suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
+suite "e2e: ps" bats tests/e2e/ps.bats
+suite "e2e: ps, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/ps.bats
+suite "e2e: doctor" bats tests/e2e/doctor.bats
+suite "e2e: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/doctor.bats
+suite "e2e: privileges" bats tests/e2e/privileges.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats

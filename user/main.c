@@ -15,7 +15,7 @@
 #include "symbol/symbols.h"
 #include "target/elf.h"
 
-static const struct command *const commands[] = { &leaks_command };
+static const struct command *const commands[] = { &leaks_command, &ps_command, &doctor_command };
 /* All that reads foreign bytes: it runs in a sandbox. */
 static const struct parser *const parsers[] = { &elf_parser, &debuglinks_parser, &symbols_parser,
 	&perfmap_parser };

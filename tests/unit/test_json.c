@@ -357,7 +357,7 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.symbols = w->symbols,
 		.selection = &w->selection,
 		.figures = &w->figures };
-	w->figures = (struct report_figures){ .memory = { 5 << 20, -1, 0, -1 },
+	w->figures = (struct report_figures){ .memory = { .rss = 5 << 20, .pss = -1, .limit = -1 },
 		.host = { 1 << 30, 1 << 29, -1 },
 		.elapsed_s = 60.5,
 		.interval_s = 5,
@@ -472,7 +472,7 @@ static void test_hostile_json(void **state)
 
 static const char *render(struct world *w, bool color, bool full_paths, struct buffer *out)
 {
-	const struct text_style style = { color, full_paths };
+	const struct text_style style = { .color = color, .full_paths = full_paths };
 
 	buffer_clear(out);
 	leaks_render_text(&w->report, &style, out);
@@ -560,7 +560,7 @@ static void test_text_empty(void **state)
 	world_init(&w, "server", "/usr/bin/server");
 	w.selection.count = 0;
 	w.snapshot.totals = (struct totals){ 0 };
-	w.figures.memory = (struct process_memory){ -1, -1, -1, -1 };
+	w.figures.memory = (struct process_memory){ .rss = -1, .pss = -1, .swap = -1, .limit = -1 };
 	text = render(&w, false, false, &out);
 	assert_has(text, "nothing lost");
 	assert_lacks(text, "RSS");

@@ -8,7 +8,10 @@
 
 #include "utf8.h"
 
+#define PREFIX "heaptap: "
+
 static enum log_level current_level = LOG_INFO;
+static struct buffer *captured;
 
 void log_set_level(enum log_level level)
 {
@@ -22,11 +25,11 @@ enum log_level log_get_level(void)
 
 static void log_write(enum log_level level, const char *format, va_list arguments)
 {
-	char line[2048] = "heaptap: ";
+	char line[2048] = PREFIX;
 	size_t used = strlen(line);
 	int n;
 
-	if (level > current_level)
+	if (captured ? level > LOG_WARN : level > current_level)
 		return;
 	n = vsnprintf(line + used, sizeof(line) - used - 1, format, arguments);
 	if (n < 0)
@@ -42,12 +45,21 @@ static void log_write(enum log_level level, const char *format, va_list argument
 		i += length ? (size_t)length : 1;
 	}
 	line[used++] = '\n';
+	if (captured) {
+		buffer_append(captured, line + strlen(PREFIX), used - strlen(PREFIX));
+		return;
+	}
 	/*
 	 * One write: messages of several threads do not mix. There is nowhere to report its
 	 * failure.
 	 */
 	if (write(STDERR_FILENO, line, used) < 0)
 		return;
+}
+
+void log_capture(struct buffer *to)
+{
+	captured = to;
 }
 
 void log_message(enum log_level level, const char *format, ...)

@@ -25,6 +25,13 @@ enum log_level log_get_level(void);
 void log_message(enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+struct buffer;
+/*
+ * From now on errors and warnings go into a buffer, a line each without the prefix, and the rest nowhere; NULL: to
+ * stderr again. For who wants to know why something fails and go on.
+ */
+void log_capture(struct buffer *to);
+
 /* Logs at LOG_ERROR and returns the code, which is negative: return err(-EINVAL, "..."). */
 int err(int code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

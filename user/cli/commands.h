@@ -12,7 +12,7 @@ struct command {
 	const struct option *options;
 };
 
-extern const struct command leaks_command;
+extern const struct command leaks_command, ps_command, doctor_command;
 
 /* What every command takes. */
 struct common_options {

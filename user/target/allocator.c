@@ -30,6 +30,7 @@ static const struct allocator_mark {
 } marks[] = {
 	{ "mallctl", "jemalloc" }, { "je_mallctl", "jemalloc" }, { "mi_malloc", "mimalloc" },
 	{ "tc_malloc", "tcmalloc" }, { "gnu_get_libc_version", "glibc" },
+	{ "__libc_memalign", "glibc" }, /* in static programs, with malloc */
 	{ "__libc_malloc_impl", "musl" }, { "__libc_start_main", NULL },
 	{ "_Znwm", NULL }, /* operator new(unsigned long) */
 };

@@ -3,44 +3,17 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "../base/err.h"
-#include "maps.h"
+#include "mapped.h"
+#include "privilege.h"
 
 #define MAPS_LIMIT (256UL << 20) /* bytes of text: two million mappings */
 #define VDSO_MAX   (1UL << 20)
-
-/*
- * Opens the inode that is mapped. map_files names just that, but wants CAP_CHECKPOINT_RESTORE; the
- * path below the process's root may lead elsewhere by now, and is believed only if the inode is the
- * same.
- */
-static int open_mapped(pid_t pid, const struct map_entry *m, const char *path)
-{
-	char link[96], rooted[4200];
-	struct stat st;
-	int fd;
-
-	snprintf(link, sizeof(link), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
-		m->end);
-	fd = open(link, O_RDONLY | O_CLOEXEC);
-	if (fd >= 0)
-		return fd;
-	if (m->deleted || snprintf(rooted, sizeof(rooted), "/proc/%d/root%s", pid, path) >=
-				  (int)sizeof(rooted))
-		return -1;
-	/* Not a FIFO or a device that the target's owner put there: opening those can block. */
-	if (stat(rooted, &st) || !S_ISREG(st.st_mode) || st.st_ino != m->inode)
-		return -1;
-	return open(rooted, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-}
 
 static bool is_vdso(const struct map_entry *m, const char *path)
 {
@@ -57,7 +30,7 @@ static int module_id(const struct image *image, const struct map_entry *m, const
 	return -1;
 }
 
-/* A file with the bytes of a mapping that has none, or -1. */
+/* A file with the bytes of a mapping that has none, or -errno. */
 static int copy_mapped(pid_t pid, const struct map_entry *m)
 {
 	size_t length = m->end - m->start;
@@ -65,21 +38,19 @@ static int copy_mapped(pid_t pid, const struct map_entry *m)
 	struct iovec here = { bytes, length }, there = { (void *)(uintptr_t)m->start, length };
 	CLEANUP_CLOSE int fd = -1;
 
-	if (!bytes) {
-		errno = EFBIG;
-		return -1;
-	}
+	if (!bytes)
+		return -EFBIG;
 	if (process_vm_readv(pid, &here, 1, &there, 1, 0) != (ssize_t)length)
-		return -1;
+		return errno ? -errno : -EIO;
 	fd = memfd_create("heaptap-vdso", MFD_CLOEXEC);
 	if (fd < 0 || write(fd, bytes, length) != (ssize_t)length)
-		return -1;
+		return -errno;
 	return TAKE_FD(fd);
 }
 
 /* The id of the new module. -ENODATA: it cannot be had, and is no module; -ENOMEM. */
-static int module_add(struct image *image, pid_t pid, const struct map_entry *m, const char *path,
-	const struct buffer *names)
+static int module_add(struct image *image, pid_t pid, const struct map_entry *first,
+	const struct map_entry *m, const char *path, const struct buffer *names)
 {
 	struct module *modules =
 		realloc(image->modules, (image->module_count + 1) * sizeof(*modules));
@@ -90,10 +61,10 @@ static int module_add(struct image *image, pid_t pid, const struct map_entry *m,
 	image->modules = modules;
 	new = &modules[image->module_count];
 	*new = (struct module){ .device = m->device, .inode = m->inode, .deleted = m->deleted };
-	new->fd = is_vdso(m, path) ? copy_mapped(pid, m) : open_mapped(pid, m, path);
-	new->error = new->fd < 0 ? -errno : 0;
+	new->fd = is_vdso(m, path) ? copy_mapped(pid, m) : mapped_open(pid, first, m, path);
+	new->error = new->fd < 0 ? new->fd : 0;
 	if (new->fd < 0)
-		debug("cannot open %s of pid %d: %s", path, pid, strerror(errno));
+		debug("cannot open %s of pid %d: %s", path, pid, strerror(-new->error));
 	if (new->fd < 0 && is_vdso(m, path))
 		return -ENODATA;
 	new->path = strdup(path);
@@ -146,38 +117,22 @@ static bool is_kernel_page(const char *path)
 	return !strcmp(path, "[uprobes]") || !strcmp(path, "[vsyscall]");
 }
 
-/* The kernel writes a newline in a name as \\012, and nothing else in an other way. */
-static void copy_path(char *path, size_t size, const char *text, size_t length)
+static int read_entry(struct image *image, pid_t pid, const struct map_entry *first,
+	const struct map_entry *m, const char *text, const struct buffer *names)
 {
-	size_t used = 0;
-
-	for (size_t i = 0; i < length && used + 1 < size; i++) {
-		if (length - i >= 4 && !memcmp(text + i, "\\012", 4)) {
-			path[used++] = '\n';
-			i += 3;
-		} else {
-			path[used++] = text[i];
-		}
-	}
-	path[used] = 0;
-}
-
-static int read_entry(struct image *image, pid_t pid, const struct map_entry *m, const char *text,
-	const struct buffer *names)
-{
-	char path[4097];
+	char path[MAPPED_PATH];
 	struct ht_range range;
 	int id = -1;
 
 	if (!m->executable)
 		return 0;
-	copy_path(path, sizeof(path), text + m->path, m->path_length);
+	mapped_path(path, text, m);
 	if (is_kernel_page(path))
 		return 0;
 	if (m->inode || is_vdso(m, path)) {
 		id = module_id(image, m, path);
 		if (id < 0)
-			id = module_add(image, pid, m, path, names);
+			id = module_add(image, pid, first, m, path, names);
 		if (id < 0 && id != -ENODATA)
 			return id;
 	}
@@ -189,26 +144,27 @@ int image_read(struct image *image, const struct process *p)
 {
 	struct buffer text CLEANUP_BUFFER = { 0 }, entries CLEANUP_BUFFER = { 0 };
 	struct buffer names CLEANUP_BUFFER = { 0 };
-	const struct map_entry *m;
+	const struct map_entry *m, *first;
 	pid_t pid = process_live_thread(p);
-	char path[64];
+	char path[64], advice[PRIVILEGE_TEXT];
 	int error;
 
 	snprintf(path, sizeof(path), "/proc/%d/maps", pid);
 	error = buffer_read_file(&text, path, MAPS_LIMIT);
 	if (error == -ESRCH || error == -ENOENT || (!error && !text.length))
 		return err(-ESRCH, "pid %d (%s) has exited", p->pid, p->comm);
+	if (error == -EACCES || error == -EPERM)
+		return err(error, "may not look into pid %d (%s): %s", p->pid, p->comm,
+			privilege_advice(advice, PRIVILEGE_SYS_PTRACE));
 	if (error)
-		return err(error,
-			"cannot read the mappings of pid %d (%s): %s; run as root or with "
-			"CAP_SYS_PTRACE",
-			p->pid, p->comm, strerror(-error));
+		return err(error, "cannot read the mappings of pid %d (%s): %s", p->pid, p->comm,
+			strerror(-error));
 	if (maps_parse((const char *)text.data, text.length, &entries) || allocator_names(&names))
 		return err(-EIO, "cannot understand the mappings of pid %d", p->pid);
 	image->range_count = 0;
-	for (m = (const void *)entries.data; (const uint8_t *)m < entries.data + entries.length;
-		m++) {
-		error = read_entry(image, pid, m, (const char *)text.data, &names);
+	first = (const void *)entries.data;
+	for (m = first; (const uint8_t *)m < entries.data + entries.length; m++) {
+		error = read_entry(image, pid, first, m, (const char *)text.data, &names);
 		if (error)
 			return err(error, "out of memory");
 	}

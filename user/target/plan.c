@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "../base/err.h"
+#include "mapped.h"
+#include "privilege.h"
 
 #define CODE_MAX 4096 /* bytes of a function that placement looks at */
 
@@ -107,24 +109,56 @@ int plan_add_module(struct plan *plan, uint32_t id, const struct module *module)
 	return 0;
 }
 
+static const struct module *first_with_error(const struct image *image, int a, int b)
+{
+	for (uint32_t i = 0; i < image->module_count; i++)
+		if ((image->modules[i].error == a || image->modules[i].error == b) &&
+			!mapped_is_nameless(image->modules[i].path))
+			return &image->modules[i];
+	return NULL;
+}
+
+/* The links of /proc want the right to look into the process; behind them it is the files' own permissions. */
+static enum privilege what_opens(const struct process *p)
+{
+	char link[64], path[1];
+
+	snprintf(link, sizeof(link), "/proc/%d/root", p->pid);
+	return readlink(link, path, sizeof(path)) < 0 ? PRIVILEGE_SYS_PTRACE
+						      : PRIVILEGE_DAC_READ_SEARCH;
+}
+
+/* A file that could not be opened may be the allocator's: that is said first. */
+static int explain_unopened(const struct image *image, const struct process *p)
+{
+	const struct module *stale = first_with_error(image, -ESTALE, -ESTALE);
+	const struct module *refused = first_with_error(image, -EACCES, -EPERM);
+	char advice[PRIVILEGE_TEXT];
+
+	if (first_with_error(image, -EMFILE, -ENFILE))
+		return err(-EMFILE, "too many open files: raise ulimit -n");
+	if (refused)
+		return err(-EACCES, "cannot open %s of pid %d (%s): %s", refused->path, p->pid,
+			p->comm, privilege_advice(advice, what_opens(p)));
+	if (stale)
+		return err(-EACCES, "pid %d (%s) runs a %s that is no longer on disk: %s", p->pid,
+			p->comm, stale->path,
+			privilege_advice(advice, PRIVILEGE_CHECKPOINT_RESTORE));
+	return 0;
+}
+
 int plan_explain_nothing(const struct image *image, const struct process *p)
 {
-	bool symbols = false, unreadable = false, too_many = false;
+	int error = explain_unopened(image, p);
+	bool symbols = false;
 
 	for (uint32_t i = 0; i < image->module_count; i++) {
 		const struct elf_info *elf = module_elf(&image->modules[i]);
 
-		unreadable |= image->modules[i].fd < 0;
-		too_many |= image->modules[i].error == -EMFILE;
 		symbols |= elf && elf->has_symbols;
 	}
-	if (too_many)
-		return err(-EMFILE, "too many open files: raise ulimit -n");
-	if (unreadable)
-		return err(-EACCES,
-			"cannot open the program files of pid %d (%s): run as root or with "
-			"CAP_CHECKPOINT_RESTORE and CAP_SYS_PTRACE",
-			p->pid, p->comm);
+	if (error)
+		return error;
 	if (!symbols)
 		return err(-ENXIO,
 			"pid %d (%s) has no function symbols to find an allocator by: it is a "
@@ -137,6 +171,18 @@ int plan_explain_nothing(const struct image *image, const struct process *p)
 		p->pid, p->comm, image->module_count);
 }
 
+static void tell_left_out(const struct image *image)
+{
+	for (uint32_t i = 0; i < image->module_count; i++) {
+		const struct module *m = &image->modules[i];
+
+		if (m->error == -ESTALE && !mapped_is_nameless(m->path))
+			warn("%s on disk is not the file that the process runs: an allocator in it "
+			     "is not traced without CAP_CHECKPOINT_RESTORE",
+				m->path);
+	}
+}
+
 int plan_make(struct plan *plan, const struct image *image)
 {
 	for (uint32_t i = 0; i < image->module_count; i++) {
@@ -145,7 +191,10 @@ int plan_make(struct plan *plan, const struct image *image)
 		if (error)
 			return error;
 	}
-	return plan->count ? 0 : -ENXIO;
+	if (!plan->count)
+		return -ENXIO;
+	tell_left_out(image);
+	return 0;
 }
 
 void plan_release(struct plan *plan)

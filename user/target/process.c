@@ -16,7 +16,6 @@
 #include "../base/err.h"
 
 #define PROC_LIMIT (1 << 20)
-#define PF_KTHREAD 0x00200000UL /* include/linux/sched.h; user-visible as field 9 of stat */
 
 static int read_proc(struct buffer *b, pid_t pid, const char *file)
 {
@@ -26,16 +25,8 @@ static int read_proc(struct buffer *b, pid_t pid, const char *file)
 	return buffer_read_file(b, path, PROC_LIMIT);
 }
 
-struct stat_fields {
-	char state;
-	unsigned long flags;
-	long threads;
-	uint64_t start_ticks;
-	char comm[PROCESS_COMM];
-};
-
 /* The name may hold blanks and parentheses: fields are counted from the last parenthesis. */
-static int read_stat(pid_t pid, struct stat_fields *s)
+int process_read_stat(pid_t pid, struct process_stat *s)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };
 	const char *text, *open, *close;
@@ -56,27 +47,32 @@ static int read_stat(pid_t pid, struct stat_fields *s)
 	return n == 4 ? 0 : -ESRCH;
 }
 
-static bool has_ended(const struct stat_fields *s)
+static bool has_ended(const struct process_stat *s)
 {
 	return s->state == 'Z' || s->state == 'X';
 }
 
+bool process_is_zombie(const struct process_stat *s)
+{
+	return has_ended(s) && s->threads <= 1;
+}
+
 pid_t process_live_thread(const struct process *p)
 {
-	struct stat_fields s;
+	struct process_stat s;
 	struct dirent *entry;
 	char path[64];
 	pid_t found = 0;
 	DIR *tasks;
 
-	if (!read_stat(p->pid, &s) && !has_ended(&s))
+	if (!process_read_stat(p->pid, &s) && !has_ended(&s))
 		return p->pid;
 	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
 	tasks = opendir(path);
 	while (tasks && !found && (entry = readdir(tasks))) {
 		pid_t tid = (pid_t)atoi(entry->d_name);
 
-		if (tid > 0 && !read_stat(tid, &s) && !has_ended(&s))
+		if (tid > 0 && !process_read_stat(tid, &s) && !has_ended(&s))
 			found = tid;
 	}
 	if (tasks)
@@ -106,7 +102,7 @@ static char *read_exe(pid_t pid)
 }
 
 /* Lines are "id:controllers:path"; the unified hierarchy has id 0 and no controllers. */
-static char *read_cgroup(pid_t pid)
+char *process_read_cgroup(pid_t pid)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };
 	char *unified = NULL, *memory = NULL, *line, *next;
@@ -149,17 +145,17 @@ static uint64_t start_realtime_ns(uint64_t ticks)
 int process_open(pid_t pid, struct process *p)
 {
 	struct process opened = { .pid = leader_of(pid) };
-	struct stat_fields s;
+	struct process_stat s;
 
-	if (read_stat(opened.pid, &s))
+	if (process_read_stat(opened.pid, &s))
 		return err(-ESRCH, "no process has the pid %d", pid);
 	if (opened.pid != pid)
 		info("%d is a thread of %d (%s): the whole process is traced", pid, opened.pid,
 			s.comm);
-	if (s.flags & PF_KTHREAD)
+	if (s.flags & PROCESS_KERNEL_THREAD)
 		return err(-ENXIO, "pid %d (%s) is a kernel thread: it has no user memory to trace",
 			pid, s.comm);
-	if (has_ended(&s) && s.threads <= 1)
+	if (process_is_zombie(&s))
 		return err(-ESRCH,
 			"pid %d (%s) has already exited: only its parent has to take note", pid,
 			s.comm);
@@ -171,7 +167,7 @@ int process_open(pid_t pid, struct process *p)
 	opened.start_ticks = s.start_ticks;
 	opened.start_realtime_ns = start_realtime_ns(s.start_ticks);
 	opened.exe = read_exe(opened.pid);
-	opened.cgroup = read_cgroup(opened.pid);
+	opened.cgroup = process_read_cgroup(opened.pid);
 	if (!opened.exe || !opened.cgroup) {
 		process_close(&opened);
 		return err(-ENOMEM, "out of memory");
@@ -260,21 +256,37 @@ static int64_t tightest_limit(const char *root, const char *cgroup, const char *
 	return tightest;
 }
 
-void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m)
+int64_t process_cgroup_limit(const char *cgroup)
+{
+	int64_t limit = tightest_limit("/sys/fs/cgroup", cgroup, "memory.max");
+
+	return limit >= 0
+		       ? limit
+		       : tightest_limit("/sys/fs/cgroup/memory", cgroup, "memory.limit_in_bytes");
+}
+
+void process_read_usage(const struct process *p, bool with_pss, struct process_memory *m)
 {
 	struct buffer status CLEANUP_BUFFER = { 0 }, rollup CLEANUP_BUFFER = { 0 };
 
-	*m = (struct process_memory){ .rss = -1, .pss = -1, .swap = -1, .limit = -1 };
+	*m = (struct process_memory){
+		.rss = -1, .anonymous = -1, .pss = -1, .swap = -1, .limit = -1
+	};
 	if (!read_proc(&status, process_live_thread(p), "status")) {
 		m->rss = kb_line(buffer_string(&status), "\nVmRSS:");
 		m->swap = kb_line(buffer_string(&status), "\nVmSwap:");
+		m->anonymous = kb_line(buffer_string(&status), "\nRssAnon:");
+		if (m->anonymous >= 0 && m->swap > 0)
+			m->anonymous += m->swap;
 	}
 	if (with_pss && !read_proc(&rollup, process_live_thread(p), "smaps_rollup"))
 		m->pss = kb_line(buffer_string(&rollup), "\nPss:");
-	m->limit = tightest_limit("/sys/fs/cgroup", p->cgroup, "memory.max");
-	if (m->limit < 0)
-		m->limit =
-			tightest_limit("/sys/fs/cgroup/memory", p->cgroup, "memory.limit_in_bytes");
+}
+
+void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m)
+{
+	process_read_usage(p, with_pss, m);
+	m->limit = process_cgroup_limit(p->cgroup);
 }
 
 void host_read_usage(struct host_clock *before, struct host_usage *u)

@@ -35,14 +35,35 @@ pid_t process_live_thread(const struct process *p);
 /* Has it ended, or has its id been given to another process? */
 bool process_ended(const struct process *p);
 
+struct process_stat {
+	char state;
+	unsigned long flags; /* PF_*, include/linux/sched.h */
+	long threads;
+	uint64_t start_ticks; /* after boot */
+	char comm[PROCESS_COMM];
+};
+#define PROCESS_KERNEL_THREAD 0x00200000UL /* PF_KTHREAD */
+#define PROCESS_NEVER_EXECED  0x00000040UL /* PF_FORKNOEXEC: it runs on in its parent's image */
+/* -ESRCH, silently, when there is none. */
+int process_read_stat(pid_t pid, struct process_stat *s);
+/* Has it exited, and only its parent has to take note? */
+bool process_is_zombie(const struct process_stat *s);
+/* Its path in the memory or unified hierarchy, "" when unknown, NULL: no memory. The caller frees it. */
+char *process_read_cgroup(pid_t pid);
+/* The tightest limit of a cgroup and those above it, bytes; -1: none. */
+int64_t process_cgroup_limit(const char *cgroup);
+
 /* Bytes; -1: not known. */
 struct process_memory {
 	int64_t rss;
 	int64_t pss; /* costs a walk over all page tables: only when asked for */
 	int64_t swap;
-	int64_t limit; /* the tightest of its cgroups; -1: none */
+	int64_t limit;	   /* the tightest of its cgroups; -1: none */
+	int64_t anonymous; /* in RAM and swapped out: a program begins with none */
 };
 void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m);
+/* The same without the limit. */
+void process_read_usage(const struct process *p, bool with_pss, struct process_memory *m);
 
 struct host_usage {
 	uint64_t mem_total; /* bytes */

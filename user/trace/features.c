@@ -12,36 +12,34 @@
 #include <unistd.h>
 
 #include "../base/cleanup.h"
+#include "../target/privilege.h"
 #include "attach_types.h"
 #include "sideband.h"
 
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe/type"
 
-static const char for_programs[] = "run as root or with CAP_BPF and CAP_PERFMON";
-static const char for_perf[] = "run as root or with CAP_SYS_ADMIN";
-static const char for_side_band[] = "run as root or with CAP_PERFMON";
+#define FOR_PROGRAMS (PRIVILEGE_BPF | PRIVILEGE_PERFMON)
 
 static const struct {
 	const char *key, *name;
-	const char *privilege; /* what helps against -EPERM and -EACCES */
-	const char *lacking;   /* what helps against any other error */
+	uint32_t privileges; /* that help against -EPERM and -EACCES */
+	const char *lacking; /* what helps against any other error */
 } known[FEATURES] = {
-	[LINK_SESSION] = { "session", "uprobe session links", for_programs,
+	[LINK_SESSION] = { "session", "uprobe session links", FOR_PROGRAMS,
 		"Linux 6.13 or newer, built with CONFIG_UPROBES and CONFIG_BPF_EVENTS" },
-	[LINK_SESSION_CTX] = { "session_ctx", "uprobe session links of Linux 7.0", for_programs,
+	[LINK_SESSION_CTX] = { "session_ctx", "uprobe session links of Linux 7.0", FOR_PROGRAMS,
 		"Linux 7.0 or newer, built with CONFIG_UPROBES and CONFIG_BPF_EVENTS" },
-	[LINK_MULTI] = { "multi", "uprobe_multi links", for_programs,
+	[LINK_MULTI] = { "multi", "uprobe_multi links", FOR_PROGRAMS,
 		"Linux 6.6 or newer, built with CONFIG_UPROBES and CONFIG_BPF_EVENTS" },
-	[LINK_PERF] = { "perf", "perf uprobe links", for_perf,
+	[LINK_PERF] = { "perf", "perf uprobe links", FOR_PROGRAMS | PRIVILEGE_SYS_ADMIN,
 		"Linux 5.15 or newer, built with CONFIG_UPROBE_EVENTS" },
-	[FEATURE_BTF] = { "btf", "type information of the kernel (BTF)",
-		"make /sys/kernel/btf/vmlinux readable",
+	[FEATURE_BTF] = { "btf", "type information of the kernel (BTF)", PRIVILEGE_DAC_READ_SEARCH,
 		"a kernel built with CONFIG_DEBUG_INFO_BTF, and /sys mounted" },
-	[FEATURE_PROGRAMS] = { "programs", "BPF programs for probes", for_programs,
+	[FEATURE_PROGRAMS] = { "programs", "BPF programs for probes", FOR_PROGRAMS,
 		"a kernel built with CONFIG_BPF_SYSCALL and CONFIG_BPF_EVENTS" },
-	[FEATURE_RING_BUFFER] = { "ring_buffer", "BPF ring buffer", for_programs,
+	[FEATURE_RING_BUFFER] = { "ring_buffer", "BPF ring buffer", PRIVILEGE_BPF,
 		"Linux 5.8 or newer" },
-	[FEATURE_SIDE_BAND] = { "side_band", "side-band records of new code", for_side_band,
+	[FEATURE_SIDE_BAND] = { "side_band", "side-band records of new code", PRIVILEGE_PERFMON,
 		"a kernel built with CONFIG_PERF_EVENTS" },
 };
 
@@ -55,9 +53,18 @@ static bool privilege_missing(int error)
 	return error == -EPERM || error == -EACCES;
 }
 
+/* Names what this process lacks; the text holds until the next call for the same feature. */
+static const char *remedy(int id, int error)
+{
+	static char texts[FEATURES][PRIVILEGE_TEXT];
+
+	return privilege_missing(error) ? privilege_advice(texts[id], known[id].privileges)
+					: known[id].lacking;
+}
+
 const char *features_link_remedy(enum link_kind kind, int error)
 {
-	return privilege_missing(error) ? known[kind].privilege : known[kind].lacking;
+	return remedy((int)kind, error);
 }
 
 /* --- links ----------------------------------------------------------------------------------- */
@@ -210,9 +217,7 @@ static void set(struct features *f, int id, int error)
 	f->all[id] = (struct feature){ .key = known[id].key,
 		.name = known[id].name,
 		.error = error,
-		.remedy = privilege_missing(error) ? known[id].privilege
-			  : error		   ? known[id].lacking
-						   : NULL };
+		.remedy = error ? remedy(id, error) : NULL };
 }
 
 void features_probe(struct features *out)

@@ -255,8 +255,8 @@ int session_attach(struct session *s)
 	int error = sideband_open(&s->sideband);
 
 	if (error)
-		debug("no side-band records: %s; new code is looked for at each report",
-			strerror(-error));
+		debug("no side-band records: %s; new code is looked for every %d ms",
+			strerror(-error), REFRESH_MS);
 	return attach_all(s);
 }
 
@@ -317,7 +317,8 @@ static int follow_main_thread(struct session *s)
 
 static int follow_target(struct session *s)
 {
-	struct sideband_news news = { .mapped = s->stale };
+	/* Without records there may be news at any time. */
+	struct sideband_news news = { .mapped = s->stale || !s->sideband.count };
 	uint64_t now = clock_monotonic_ns();
 
 	int error = follow_main_thread(s);

@@ -27,7 +27,7 @@ struct sideband_news {
 	bool exec;   /* another program now */
 };
 
-/* 0 or -errno, silently: without it mappings are read again at each report. */
+/* 0 or -errno, silently: without it mappings are read again and again. */
 int sideband_open(struct sideband *s);
 /* Adds what the records since the last call say of a process. */
 void sideband_read(struct sideband *s, pid_t pid, struct sideband_news *news);

@@ -57,9 +57,10 @@ static int create_segment(const struct tables *t)
 	return fd < 0 ? -errno : fd;
 }
 
-int tables_configure(struct tables *t, struct kernel *kernel, const struct table_limits *limits)
+/* Sizes of all maps and the knobs, for so many possible CPUs. 0 or -errno. */
+static int size_all(
+	struct tables *t, struct kernel *kernel, int cpus, const struct table_limits *limits)
 {
-	int cpus = libbpf_num_possible_cpus();
 	/* Stack 0 and the sites of slots are there from the start. */
 	uint32_t stacks = (uint32_t)limits->max_stacks + 1;
 	uint32_t sites = (uint32_t)limits->max_stacks + TABLES_MAX_PROCESSES;
@@ -68,8 +69,6 @@ int tables_configure(struct tables *t, struct kernel *kernel, const struct table
 	uint32_t chunks = stacks < 1024 ? stacks * 16 : stacks * 3;
 	int error = 0;
 
-	if (cpus < 0)
-		return cpus;
 	t->shards = power_of_two_at_least((uint64_t)cpus);
 	if (t->shards > HT_MAX_SHARDS)
 		t->shards = HT_MAX_SHARDS;
@@ -108,6 +107,14 @@ int tables_configure(struct tables *t, struct kernel *kernel, const struct table
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) && !error; i++)
 		error = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
+	return error;
+}
+
+int tables_configure(struct tables *t, struct kernel *kernel, const struct table_limits *limits)
+{
+	int cpus = libbpf_num_possible_cpus();
+	int error = cpus < 0 ? cpus : size_all(t, kernel, cpus, limits);
+
 	if (error)
 		return error;
 	t->live_fds[0] = create_segment(t);
@@ -115,6 +122,60 @@ int tables_configure(struct tables *t, struct kernel *kernel, const struct table
 		return t->live_fds[0];
 	t->segments = 1;
 	return bpf_map__set_inner_map_fd(kernel->maps.live_segments, t->live_fds[0]);
+}
+
+static uint64_t whole_pages(uint64_t bytes)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
+
+static uint64_t whole_words(uint64_t bytes)
+{
+	return (bytes + 7) & ~7ULL;
+}
+
+/*
+ * What the kernel allocates for a map (*_map_mem_usage() in kernel/bpf/): arrays that can be mapped are whole pages and
+ * one for the head; a hash has its elements, one more a CPU, and a bucket for each.
+ */
+static uint64_t map_bytes(const struct bpf_map *map, int cpus)
+{
+	uint64_t entries = bpf_map__max_entries(map);
+	uint64_t value = whole_words(bpf_map__value_size(map));
+
+	switch (bpf_map__type(map)) {
+	case BPF_MAP_TYPE_HASH:
+		return (entries + (uint64_t)cpus) *
+			       (48 + whole_words(bpf_map__key_size(map)) + value) +
+		       power_of_two_at_least(entries) * 16ULL;
+	case BPF_MAP_TYPE_RINGBUF:
+		return entries + 3 * whole_pages(1);
+	default:
+		return whole_pages(1) + whole_pages(entries * value);
+	}
+}
+
+int tables_bytes(int cpus, const struct table_limits *limits, struct table_bytes *bytes)
+{
+	struct kernel kernel CLEANUP(kernel_close) = { 0 };
+	struct tables t = { 0 };
+	const struct bpf_map *map;
+	uint64_t segment;
+	int error = kernel_open(&kernel, LINK_SESSION);
+
+	if (!error)
+		error = size_all(&t, &kernel, cpus, limits);
+	if (error)
+		return error;
+	*bytes = (struct table_bytes){ 0 };
+	bpf_object__for_each_map(map, kernel.object) bytes->at_start += map_bytes(map, cpus);
+	segment = whole_pages(1) +
+		  whole_pages(sizeof(struct ht_bucket) * (uint64_t)t.segment_buckets);
+	bytes->at_most = bytes->at_start + segment * t.max_segments;
+	bytes->at_start += segment;
+	return 0;
 }
 
 static void *map_array(struct tables *t, int fd, size_t value_bytes, size_t entries)

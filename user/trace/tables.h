@@ -52,6 +52,12 @@ struct tables {
 	int live_fds[HT_MAX_SEGMENTS];
 };
 
+struct table_bytes {
+	uint64_t at_start;
+	uint64_t at_most; /* once the live table has all its segments */
+};
+/* Kernel memory that the tables take with so many possible CPUs; no kernel is asked. 0 or -errno. */
+int tables_bytes(int cpus, const struct table_limits *limits, struct table_bytes *bytes);
 /* Before the load: sizes of all maps and the knobs. 0 or -errno. */
 int tables_configure(struct tables *t, struct kernel *kernel, const struct table_limits *limits);
 /*

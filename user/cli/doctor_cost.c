@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* heaptap doctor: what tracing costs here, measured on a child of our own. */
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "../base/buffer.h"
+#include "../base/clock.h"
+#include "../base/err.h"
+#include "../target/privilege.h"
+#include "../trace/session.h"
+#include "doctor.h"
+
+#define PAIRS_BARE     200000U
+#define PAIRS_TRACED   4000U
+#define BATCHES	       7 /* of which the fastest counts: the machine has other users */
+#define BLOCK_BYTES    64
+#define URETPROBE_CALL 335  /* x86-64; user-space headers do not have it yet */
+#define BUDGET	       0.05 /* of a core */
+
+struct subject {
+	pid_t pid;
+	int socket;
+};
+
+/* --- the child ------------------------------------------------------------------------------- */
+
+/* CPU time of the thread: all that a probe costs is spent in the thread that hits it. */
+static uint64_t thread_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t run_pairs(uint32_t pairs)
+{
+	uint64_t start = thread_ns();
+
+	for (uint32_t i = 0; i < pairs; i++) {
+		void *block = malloc(BLOCK_BYTES);
+
+		/* Else the compiler drops a pair whose block nobody sees. */
+		__asm__ volatile("" : "+r"(block) : : "memory");
+		free(block);
+	}
+	return thread_ns() - start;
+}
+
+/*
+ * A filter as container runtimes and service managers make them: it lists the calls that the program needs, and the
+ * kernel's own uretprobe(2) is not among them.
+ */
+static int forbid_return_probes(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, URETPROBE_CALL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { .len = ARRAY_SIZE(code), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void __attribute__((noreturn)) serve(int socket, pid_t parent, bool filtered)
+{
+	uint32_t pairs;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (filtered && forbid_return_probes())
+		_exit(1);
+	while (getppid() == parent && read(socket, &pairs, sizeof(pairs)) == sizeof(pairs)) {
+		uint64_t ns = run_pairs(pairs);
+
+		if (write(socket, &ns, sizeof(ns)) != sizeof(ns))
+			break;
+	}
+	_exit(0);
+}
+
+static int subject_start(struct subject *s, bool filtered)
+{
+	pid_t parent = getpid();
+	int sockets[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
+		return -errno;
+	s->pid = fork();
+	if (!s->pid) {
+		close(sockets[0]);
+		serve(sockets[1], parent, filtered);
+	}
+	close(sockets[1]);
+	if (s->pid < 0) {
+		close(sockets[0]);
+		return -errno;
+	}
+	s->socket = sockets[0];
+	return 0;
+}
+
+static void subject_stop(struct subject *s)
+{
+	if (s->pid <= 0)
+		return;
+	kill(s->pid, SIGKILL);
+	close(s->socket);
+	waitpid(s->pid, NULL, 0);
+	s->pid = 0;
+}
+
+/* ns of a pair in the fastest batch. 0 or -ESRCH: the child has died. */
+static int measure(const struct subject *s, uint32_t pairs, double *ns_per_pair)
+{
+	uint64_t fastest = UINT64_MAX, ns;
+
+	for (int i = 0; i < BATCHES; i++) {
+		/* A child that was killed is an answer, not a reason for SIGPIPE. */
+		if (send(s->socket, &pairs, sizeof(pairs), MSG_NOSIGNAL) != sizeof(pairs) ||
+			read(s->socket, &ns, sizeof(ns)) != sizeof(ns))
+			return -ESRCH;
+		if (ns < fastest)
+			fastest = ns;
+	}
+	*ns_per_pair = (double)fastest / pairs;
+	return 0;
+}
+
+/* --- tracing it ------------------------------------------------------------------------------ */
+
+static int start(struct session **session, pid_t pid, enum link_choice link)
+{
+	const struct table_limits limits = TABLE_LIMITS_DEFAULT;
+	int error = session_open(session, pid);
+
+	if (!error)
+		error = session_load(*session, &limits, link);
+	if (!error)
+		error = session_attach(*session);
+	return error ? error : session_arm(*session);
+}
+
+/* Did the events arrive that the child has caused? */
+static int check_count(struct session *session)
+{
+	struct snapshot snapshot CLEANUP(snapshot_release) = { 0 };
+	int error = session_read(session, 0, &snapshot);
+
+	if (!error && snapshot.totals.alloc_count < (uint64_t)BATCHES * PAIRS_TRACED)
+		error = err(-EIO, "probes fired, but not all calls were counted");
+	return error;
+}
+
+static int measure_traced(const struct subject *s, struct session *session, double *ns_per_pair)
+{
+	int error = measure(s, PAIRS_TRACED, ns_per_pair);
+
+	session_disarm(session);
+	if (!error)
+		error = check_count(session);
+	session_detach(session);
+	return error;
+}
+
+static int trace(const struct subject *s, enum link_choice link, double *ns_per_pair)
+{
+	struct session *session = NULL;
+	int error = start(&session, s->pid, link);
+
+	if (!error)
+		error = measure_traced(s, session, ns_per_pair);
+	session_close(session);
+	return error;
+}
+
+static void add_cost(struct checks *c, const char *mode, const char *link, double bare, double ns)
+{
+	checks_add(c, "cost", CHECK_OK, "pair, %s mode, %s links", mode, link);
+	checks_ns(c, ns);
+	checks_why(c, "malloc and free of %d bytes, %.0f times the bare pair", BLOCK_BYTES,
+		ns / (bare > 0 ? bare : 1));
+	checks_add(c, "cost", CHECK_OK, "pairs that fit %.0f %% of a core, %s mode, %s links",
+		BUDGET * 100, mode, link);
+	checks_rate(c, BUDGET * NS_PER_S / (ns - bare > 1 ? ns - bare : 1));
+}
+
+void doctor_add_message(struct checks *c, struct buffer *messages, int error)
+{
+	const char *text = buffer_string(messages), *remedy;
+	int length = (int)strcspn(text, "\n");
+
+	if (!text[0]) {
+		checks_why(c, "%s", strerror(-error));
+		return;
+	}
+	remedy = memmem(text, (size_t)length, PRIVILEGE_GRANT, strlen(PRIVILEGE_GRANT));
+	if (remedy)
+		checks_remedy(c, "%.*s", (int)(text + length - remedy) - 2, remedy + 2);
+	checks_why(c, "%.*s", remedy ? (int)(remedy - text) : length, text);
+}
+
+/* Linux 6.11 to 6.13 return from probed functions by a system call, and filters saw it. */
+void doctor_seccomp(struct checks *c)
+{
+	struct subject subject CLEANUP(subject_stop) = { 0 };
+	struct buffer messages CLEANUP_BUFFER = { 0 };
+	double ns;
+	int error = subject_start(&subject, true);
+
+	/* Without seccomp the child has ended by then, and nobody else can have a filter either. */
+	if (!error)
+		error = measure(&subject, 1, &ns);
+	if (error)
+		return;
+	log_capture(&messages);
+	error = trace(&subject, LINK_AUTO, &ns);
+	log_capture(NULL);
+	if (error && error != -ESRCH) /* tracing does not work at all: said elsewhere */
+		return;
+	checks_add(c, "kernel", error ? CHECK_DEGRADED : CHECK_OK, "return probes under seccomp");
+	if (!error)
+		return;
+	checks_value(c, "they kill");
+	checks_why(c, "the kernel returns from probes by a system call that filters do not know");
+	checks_remedy(c, "do not trace processes under a seccomp filter, or update the kernel");
+}
+
+static const struct {
+	enum link_choice choice;
+	enum link_kind kinds[2]; /* any of them */
+} links[] = {
+	{ LINK_ONLY_SESSION, { LINK_SESSION, LINK_SESSION_CTX } },
+	{ LINK_ONLY_MULTI, { LINK_MULTI, LINK_MULTI } },
+	{ LINK_ONLY_PERF, { LINK_PERF, LINK_PERF } },
+};
+
+/* One kind of link, or with LINK_AUTO why there is none. */
+static int add_trial(struct checks *c, const struct subject *subject, enum link_choice choice,
+	const char *link, double bare)
+{
+	struct buffer messages CLEANUP_BUFFER = { 0 };
+	double ns = 0;
+	int error;
+
+	log_capture(&messages);
+	error = trace(subject, choice, &ns);
+	log_capture(NULL);
+	if (!error) {
+		add_cost(c, "exact", link, bare, ns);
+		return 0;
+	}
+	checks_add(c, "cost", CHECK_MISSING, "tracing a child of heaptap's own, %s links", link);
+	doctor_add_message(c, &messages, error);
+	return error;
+}
+
+int doctor_cost(struct checks *c, const struct features *f)
+{
+	struct subject subject CLEANUP(subject_stop) = { 0 };
+	uint32_t working = 0;
+	double bare = 0;
+	int error = subject_start(&subject, false);
+
+	if (!error)
+		error = measure(&subject, PAIRS_BARE, &bare);
+	if (error) {
+		checks_add(c, "cost", CHECK_UNKNOWN, "pair, not traced");
+		checks_why(c, "no child process: %s", strerror(-error));
+		return error;
+	}
+	checks_add(c, "cost", CHECK_OK, "pair, not traced");
+	checks_ns(c, bare);
+	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
+		if (!f->all[links[i].kinds[0]].error || !f->all[links[i].kinds[1]].error)
+			working += !add_trial(c, &subject, links[i].choice,
+				link_kind_name(links[i].kinds[0]), bare);
+	return working ? 0 : add_trial(c, &subject, LINK_AUTO, "any", bare);
+}
