@@ -34,8 +34,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
 CORE_DIRS := base target model symbol render
 CORE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(CORE_DIRS:%=user/%/*.c)))
 APP_OBJS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c user/cli/*.c) user/main.c)
-BPF_OBJ   := $(BUILD)/heap.bpf.o
-SKELETON  := $(BUILD)/heap.skel.h
+BPF_OBJ   := $(BUILD)/heap.bpf.o $(BUILD)/tasks.bpf.o
+SKELETON  := $(BUILD)/heap.skel.h $(BUILD)/tasks.skel.h
 
 WORKLOAD_CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -Wall -Wextra -Werror
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
@@ -50,14 +50,14 @@ BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(
 all: $(BUILD)/heaptap
 
 # --- the kernel half ----------------------------------------------------------------------------
-$(BPF_OBJ): bpf/heap.bpf.c $(wildcard bpf/*.h include/*.h) | $(BUILD)/
+$(BPF_OBJ): $(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/*.h) | $(BUILD)/
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 	@scripts/bpf-sizes.sh $@
 
-$(SKELETON): $(BPF_OBJ)
+$(SKELETON): $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKELETON,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name heap_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 # --- the user half ------------------------------------------------------------------------------
 $(BUILD)/user/%.o: user/%.c | $(SKELETON)

@@ -146,11 +146,30 @@ static uint64_t start_realtime_ns(uint64_t ticks)
 	return boot_s * NS_PER_S + ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+/*
+ * Pids mean one thing to /proc and another to system calls in a process that was put into a pid namespace and still
+ * has the /proc of the outer one: it would read about one process and probe another.
+ */
+static bool proc_is_ours(void)
+{
+	char text[32];
+	ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
+
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	return atoi(text) == getpid();
+}
+
 int process_open(pid_t pid, struct process *p)
 {
 	struct process opened = { .pid = leader_of(pid) };
 	struct stat_fields s;
 
+	if (!proc_is_ours())
+		return err(-EOPNOTSUPP,
+			"/proc belongs to another pid namespace than heaptap: mount this one's "
+			"(unshare --mount-proc, or mount -t proc proc /proc)");
 	if (read_stat(opened.pid, &s))
 		return err(-ESRCH, "no process has the pid %d", pid);
 	if (opened.pid != pid)

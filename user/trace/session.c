@@ -70,6 +70,7 @@ int session_open(struct session **session, pid_t pid)
 	if (!s)
 		return err(-ENOMEM, "out of memory");
 	s->process.pidfd = -1;
+	s->tasks.link = -1;
 	*session = s;
 	error = process_open(pid, &s->process);
 	return error ? error : make_plan(s);
@@ -196,8 +197,12 @@ static int publish_ranges(struct session *s)
 static int add_process(struct session *s)
 {
 	struct ht_process *p = &s->tables.processes[s->slot];
-	uint32_t tgid = (uint32_t)s->process.pid;
+	int error = tasks_open(&s->tasks, s->process.pid);
+	uint32_t tgid = s->tasks.tgid;
 	struct ht_tgid *place;
+
+	if (error)
+		return error;
 
 	*p = (struct ht_process){
 		.tgid = tgid,
@@ -416,6 +421,7 @@ void session_close(struct session *s)
 		return;
 	links_close(&s->links);
 	sideband_close(&s->sideband);
+	tasks_close(&s->tasks);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
 	heap_bpf__destroy(s->bpf);

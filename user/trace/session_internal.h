@@ -8,6 +8,7 @@
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
+#include "tasks.h"
 
 struct session {
 	struct process process;
@@ -18,6 +19,7 @@ struct session {
 	struct tables tables;
 	struct links links;
 	struct sideband sideband;
+	struct tasks tasks; /* the process under the ids that the kernel half sees */
 	struct profile profile;
 	uint32_t slot;
 	uint32_t generation;   /* of the ranges in the kernel */
