@@ -84,15 +84,34 @@ pid_t process_live_thread(const struct process *p)
 	return found;
 }
 
-static pid_t leader_of(pid_t pid)
+/* A pid from /proc/PID/status; -1: not known. */
+static pid_t status_pid(pid_t pid, const char *name)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };
 	const char *line;
 
 	if (read_proc(&b, pid, "status"))
-		return pid;
-	line = strstr(buffer_string(&b), "\nTgid:");
-	return line ? (pid_t)atoi(line + strlen("\nTgid:")) : pid;
+		return -1;
+	line = strstr(buffer_string(&b), name);
+	return line ? (pid_t)atoi(line + strlen(name)) : -1;
+}
+
+static pid_t leader_of(pid_t pid)
+{
+	pid_t leader = status_pid(pid, "\nTgid:");
+
+	return leader > 0 ? leader : pid;
+}
+
+pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM])
+{
+	struct stat_fields s;
+	pid_t debugger = status_pid(process_live_thread(p), "\nTracerPid:");
+
+	if (debugger <= 0 || read_stat(debugger, &s))
+		return 0;
+	memcpy(comm, s.comm, sizeof(s.comm));
+	return debugger;
 }
 
 static char *read_exe(pid_t pid)

@@ -33,6 +33,9 @@ pid_t process_live_thread(const struct process *p);
 /* Has it ended, or has its id been given to another process? */
 bool process_ended(const struct process *p);
 
+/* The process that traces it by ptrace, and its name; 0: none. */
+pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM]);
+
 /* Bytes; -1: not known. */
 struct process_memory {
 	int64_t rss;

@@ -392,6 +392,8 @@ void session_disarm(struct session *s)
 
 	if (!s->armed)
 		return;
+	session_look_for_probes(s);
+	session_warn_of_debugger(s);
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
