@@ -61,22 +61,20 @@ static bool has_ended(const struct stat_fields *s)
 	return s->state == 'Z' || s->state == 'X';
 }
 
-pid_t process_live_thread(const struct process *p)
+/* The first thread that is as asked; 0: none is. */
+static pid_t find_thread(pid_t pid, bool (*is)(pid_t tid))
 {
-	struct stat_fields s;
 	struct dirent *entry;
 	char path[64];
 	pid_t found = 0;
 	DIR *tasks;
 
-	if (!read_stat(p->pid, &s) && !has_ended(&s))
-		return p->pid;
-	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	tasks = opendir(path);
 	while (tasks && !found && (entry = readdir(tasks))) {
 		pid_t tid = (pid_t)atoi(entry->d_name);
 
-		if (tid > 0 && !read_stat(tid, &s) && !has_ended(&s))
+		if (tid > 0 && is(tid))
 			found = tid;
 	}
 	if (tasks)
@@ -84,8 +82,20 @@ pid_t process_live_thread(const struct process *p)
 	return found;
 }
 
-/* A pid from /proc/PID/status; -1: not known. */
-static pid_t status_pid(pid_t pid, const char *name)
+static bool is_alive(pid_t tid)
+{
+	struct stat_fields s;
+
+	return !read_stat(tid, &s) && !has_ended(&s);
+}
+
+pid_t process_live_thread(const struct process *p)
+{
+	return is_alive(p->pid) ? p->pid : find_thread(p->pid, is_alive);
+}
+
+/* A number from /proc/PID/status; -1: not known. */
+static int status_number(pid_t pid, const char *name)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };
 	const char *line;
@@ -93,20 +103,31 @@ static pid_t status_pid(pid_t pid, const char *name)
 	if (read_proc(&b, pid, "status"))
 		return -1;
 	line = strstr(buffer_string(&b), name);
-	return line ? (pid_t)atoi(line + strlen(name)) : -1;
+	return line ? atoi(line + strlen(name)) : -1;
 }
 
 static pid_t leader_of(pid_t pid)
 {
-	pid_t leader = status_pid(pid, "\nTgid:");
+	pid_t leader = status_number(pid, "\nTgid:");
 
 	return leader > 0 ? leader : pid;
+}
+
+/* 1 is strict mode, 2 a filter: include/uapi/linux/seccomp.h. */
+static bool is_filtered(pid_t tid)
+{
+	return status_number(tid, "\nSeccomp:") > 0;
+}
+
+bool process_is_filtered(const struct process *p)
+{
+	return find_thread(p->pid, is_filtered) > 0;
 }
 
 pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM])
 {
 	struct stat_fields s;
-	pid_t debugger = status_pid(process_live_thread(p), "\nTracerPid:");
+	pid_t debugger = status_number(process_live_thread(p), "\nTracerPid:");
 
 	if (debugger <= 0 || read_stat(debugger, &s))
 		return 0;

@@ -36,6 +36,9 @@ bool process_ended(const struct process *p);
 /* The process that traces it by ptrace, and its name; 0: none. */
 pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM]);
 
+/* Is any of its threads under seccomp? */
+bool process_is_filtered(const struct process *p);
+
 /* Bytes; -1: not known. */
 struct process_memory {
 	int64_t rss;

@@ -13,6 +13,7 @@
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "attach_types.h"
+#include "seccomp.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -285,8 +286,11 @@ static int attach_module(struct session *s, uint32_t id)
 
 int session_attach(struct session *s)
 {
-	int error = sideband_open(&s->sideband);
+	int error = seccomp_check(&s->process);
 
+	if (error)
+		return error;
+	error = sideband_open(&s->sideband);
 	if (error)
 		debug("no side-band records: %s; new code is looked for at each report",
 			strerror(-error));
