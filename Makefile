@@ -58,7 +58,7 @@ $(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/*.h) | $(BUILD)/
 
 $(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKELETON,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@
 
 # --- the user half ------------------------------------------------------------------------------
 $(BUILD)/user/%.o: user/%.c | $(SKELETONS)

@@ -92,6 +92,13 @@ struct ht_tgid {
 };
 _Static_assert(sizeof(struct ht_tgid) == 16, "place of a tgid");
 
+/* A thread under the ids of the initial pid namespace. */
+struct ht_thread_id {
+	__u32 tgid;
+	__u32 tid;
+};
+_Static_assert(sizeof(struct ht_thread_id) == 8, "ids of a thread");
+
 struct ht_process_counters {
 	__u64 started;		   /* allocating calls that were let through to their return */
 	__u64 finished_uncounted;  /* of these, returned, and neither an allocation nor a failure */

@@ -14,11 +14,13 @@
 #include "symbol/perfmap.h"
 #include "symbol/symbols.h"
 #include "target/elf.h"
+#include "target/identity.h"
+#include "target/runtime.h"
 
 static const struct command *const commands[] = { &leaks_command, &ps_command, &doctor_command };
 /* All that reads foreign bytes: it runs in a sandbox. */
-static const struct parser *const parsers[] = { &elf_parser, &debuglinks_parser, &symbols_parser,
-	&perfmap_parser };
+static const struct parser *const parsers[] = { &elf_parser, &identity_parser, &runtime_parser,
+	&debuglinks_parser, &symbols_parser, &perfmap_parser };
 
 static int help(void)
 {

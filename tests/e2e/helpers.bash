@@ -198,3 +198,17 @@ trace_to_the_end() {
 	wait_done
 	detach
 }
+
+# need PROGRAM...: skips the test where one is missing.
+need() {
+	local program
+
+	for program in "$@"; do
+		command -v "$program" >/dev/null || skip "$program is not installed"
+	done
+}
+
+# nothing_left [PID]: no byte of its text is changed, and no link or program of a tracer is there.
+nothing_left() {
+	python3 "$E2E/remains.py" "${1:-$WL_PID}"
+}

@@ -92,6 +92,7 @@ struct snapshot {
 	uint64_t unattributed[HT_UNATTRIBUTED_REASONS];
 	uint64_t abandoned_calls; /* calls that never returned; known once the session is drained */
 	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
+	uint32_t removed_probes;  /* gone from the target's memory: their events are missing */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
 	struct site_figures *sites;

@@ -128,17 +128,18 @@ static void losses(const struct printer *p)
 #undef REASON
 	const struct snapshot *s = p->report->snapshot;
 	char a[UNITS_TEXT], b[UNITS_TEXT];
+	bool missed = s->missed_events || s->removed_probes;
 	uint64_t nameless = 0;
 
 	for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
 		nameless += s->unattributed[i];
-	if (!s->totals.lost_count && nameless && !s->missed_events) {
+	if (!s->totals.lost_count && nameless && !missed) {
 		paint(p, RED);
 		buffer_format(p->out,
 			"  no block lost, %s allocations without a stack of their own",
 			format_count(a, nameless));
 		paint(p, PLAIN);
-	} else if (!s->totals.lost_count && !s->missed_events) {
+	} else if (!s->totals.lost_count && !missed) {
 		paint(p, GREEN);
 		buffer_text(p->out, "  nothing lost");
 		paint(p, PLAIN);
@@ -154,6 +155,10 @@ static void losses(const struct printer *p)
 			format_count(a, s->totals.in_flight), format_count(b, s->skew));
 	if (s->missed_events)
 		buffer_format(p->out, "; %s events unseen", format_count(a, s->missed_events));
+	if (s->removed_probes)
+		buffer_format(p->out,
+			"; %u probes taken out by a debugger: their events are missing",
+			s->removed_probes);
 	if (s->abandoned_calls)
 		buffer_format(
 			p->out, "; %s calls never returned", format_count(a, s->abandoned_calls));

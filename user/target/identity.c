@@ -143,4 +143,10 @@ static int identity_parse(
 	return 0;
 }
 
-const struct parser identity_parser = { "program header", identity_parse };
+static int identity_check(const struct buffer *in, const struct buffer *out)
+{
+	(void)in;
+	return out->length == sizeof(struct identity_answer) ? 0 : -EBADMSG;
+}
+
+const struct parser identity_parser = { "program header", identity_parse, identity_check };

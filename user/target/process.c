@@ -57,22 +57,20 @@ bool process_is_zombie(const struct process_stat *s)
 	return has_ended(s) && s->threads <= 1;
 }
 
-pid_t process_live_thread(const struct process *p)
+/* The first thread that is as asked; 0: none is. */
+static pid_t find_thread(pid_t pid, bool (*is)(pid_t tid))
 {
-	struct process_stat s;
 	struct dirent *entry;
 	char path[64];
 	pid_t found = 0;
 	DIR *tasks;
 
-	if (!process_read_stat(p->pid, &s) && !has_ended(&s))
-		return p->pid;
-	snprintf(path, sizeof(path), "/proc/%d/task", p->pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	tasks = opendir(path);
 	while (tasks && !found && (entry = readdir(tasks))) {
 		pid_t tid = (pid_t)atoi(entry->d_name);
 
-		if (tid > 0 && !process_read_stat(tid, &s) && !has_ended(&s))
+		if (tid > 0 && is(tid))
 			found = tid;
 	}
 	if (tasks)
@@ -80,15 +78,57 @@ pid_t process_live_thread(const struct process *p)
 	return found;
 }
 
-static pid_t leader_of(pid_t pid)
+static bool is_alive(pid_t tid)
+{
+	struct process_stat s;
+
+	return !process_read_stat(tid, &s) && !has_ended(&s);
+}
+
+pid_t process_live_thread(const struct process *p)
+{
+	return is_alive(p->pid) ? p->pid : find_thread(p->pid, is_alive);
+}
+
+/* A number from /proc/PID/status; -1: not known. */
+static int status_number(pid_t pid, const char *name)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };
 	const char *line;
 
 	if (read_proc(&b, pid, "status"))
-		return pid;
-	line = strstr(buffer_string(&b), "\nTgid:");
-	return line ? (pid_t)atoi(line + strlen("\nTgid:")) : pid;
+		return -1;
+	line = strstr(buffer_string(&b), name);
+	return line ? atoi(line + strlen(name)) : -1;
+}
+
+static pid_t leader_of(pid_t pid)
+{
+	pid_t leader = status_number(pid, "\nTgid:");
+
+	return leader > 0 ? leader : pid;
+}
+
+/* 1 is strict mode, 2 a filter: include/uapi/linux/seccomp.h. */
+static bool is_filtered(pid_t tid)
+{
+	return status_number(tid, "\nSeccomp:") > 0;
+}
+
+bool process_is_filtered(const struct process *p)
+{
+	return find_thread(p->pid, is_filtered) > 0;
+}
+
+pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM])
+{
+	struct process_stat s;
+	pid_t debugger = status_number(process_live_thread(p), "\nTracerPid:");
+
+	if (debugger <= 0 || process_read_stat(debugger, &s))
+		return 0;
+	memcpy(comm, s.comm, sizeof(s.comm));
+	return debugger;
 }
 
 static char *read_exe(pid_t pid)
@@ -142,11 +182,30 @@ static uint64_t start_realtime_ns(uint64_t ticks)
 	return boot_s * NS_PER_S + ticks * (NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
+/*
+ * Pids mean one thing to /proc and another to system calls in a process that was put into a pid namespace and still
+ * has the /proc of the outer one: it would read about one process and probe another.
+ */
+static bool proc_is_ours(void)
+{
+	char text[32];
+	ssize_t n = readlink("/proc/self", text, sizeof(text) - 1);
+
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	return atoi(text) == getpid();
+}
+
 int process_open(pid_t pid, struct process *p)
 {
 	struct process opened = { .pid = leader_of(pid) };
 	struct process_stat s;
 
+	if (!proc_is_ours())
+		return err(-EOPNOTSUPP,
+			"/proc belongs to another pid namespace than heaptap: mount this one's "
+			"(unshare --mount-proc, or mount -t proc proc /proc)");
 	if (process_read_stat(opened.pid, &s))
 		return err(-ESRCH, "no process has the pid %d", pid);
 	if (opened.pid != pid)

@@ -35,6 +35,12 @@ pid_t process_live_thread(const struct process *p);
 /* Has it ended, or has its id been given to another process? */
 bool process_ended(const struct process *p);
 
+/* The process that traces it by ptrace, and its name; 0: none. */
+pid_t process_debugger(const struct process *p, char comm[PROCESS_COMM]);
+
+/* Is any of its threads under seccomp? */
+bool process_is_filtered(const struct process *p);
+
 struct process_stat {
 	char state;
 	unsigned long flags; /* PF_*, include/linux/sched.h */

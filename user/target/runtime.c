@@ -190,4 +190,15 @@ static int runtime_parse(
 	return 0;
 }
 
-const struct parser runtime_parser = { "runtime", runtime_parse };
+static int runtime_check(const struct buffer *in, const struct buffer *out)
+{
+	const struct runtime_facts *facts = (const void *)out->data;
+
+	(void)in;
+	if (out->length != sizeof(*facts) || facts->runtime >= RUNTIME_COUNT ||
+		!memchr(facts->version, 0, sizeof(facts->version)))
+		return -EBADMSG;
+	return 0;
+}
+
+const struct parser runtime_parser = { "runtime", runtime_parse, runtime_check };

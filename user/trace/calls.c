@@ -2,8 +2,6 @@
 /* Calls in flight, seen from the loader: the kernel half cannot know that a thread was killed. */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <stdio.h>
-#include <unistd.h>
 
 #include "session_internal.h"
 
@@ -50,14 +48,6 @@ uint32_t session_sites_used(const struct session *s)
 	return used < most ? used : most; /* the counter may have run past the end by a race */
 }
 
-static bool thread_ended(const struct session *s, uint32_t tid)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/task/%u", s->process.pid, tid);
-	return access(path, F_OK) != 0;
-}
-
 /* The block that a realloc held when it was left: not live, not freed. */
 static void abandon(struct session *s, const struct ht_call *call)
 {
@@ -77,12 +67,11 @@ static void abandon(struct session *s, const struct ht_call *call)
  * fill it, those that are older than any call lasts go; should one return after all, its new block
  * is counted by what its cookie holds.
  */
-static bool left_behind(
-	const struct session *s, int fd, const struct ht_call_key *key, bool crowded)
+static bool left_behind(struct session *s, int fd, const struct ht_call_key *key, bool crowded)
 {
 	struct ht_call call;
 
-	if (thread_ended(s, (uint32_t)key->pid_tgid))
+	if (tasks_thread_ended(&s->tasks, (uint32_t)key->pid_tgid))
 		return true;
 	if (!crowded || bpf_map_lookup_elem(fd, key, &call))
 		return false;
@@ -101,7 +90,7 @@ void session_sweep_calls(struct session *s, bool all)
 	/* A deleted key sends the walk back to the start, also one that a program deletes: bounded. */
 	for (uint32_t step = 0; step < 4 * most && !bpf_map_get_next_key(fd, previous, &next);
 		step++) {
-		if ((uint32_t)(next.pid_tgid >> 32) == (uint32_t)s->process.pid &&
+		if ((uint32_t)(next.pid_tgid >> 32) == s->tasks.tgid &&
 			(all || left_behind(s, fd, &next, crowded)) &&
 			!bpf_map_lookup_elem(fd, &next, &call) && !bpf_map_delete_elem(fd, &next)) {
 			abandon(s, &call);

@@ -23,16 +23,16 @@ static const struct {
 		uint32_t attach_type; /* of a program that has a name */
 	} programs[KERNEL_PROGRAMS];
 } kinds[LINK_KINDS] = {
-	[LINK_SESSION] = { heap_session__elf_bytes,
+	[LINK_SESSION] = { heap_session_bpf__elf_bytes,
 		{ [PROGRAM_ALLOCATE] = { "allocate", ATTACH_UPROBE_SESSION },
 			[PROGRAM_RELEASE] = { "release", ATTACH_UPROBE_MULTI } } },
-	[LINK_SESSION_CTX] = { heap_session_ctx__elf_bytes,
+	[LINK_SESSION_CTX] = { heap_session_ctx_bpf__elf_bytes,
 		{ [PROGRAM_ALLOCATE] = { "allocate", ATTACH_UPROBE_SESSION },
 			[PROGRAM_RELEASE] = { "release", ATTACH_UPROBE_MULTI } } },
-	[LINK_MULTI] = { heap_pair__elf_bytes,
+	[LINK_MULTI] = { heap_pair_bpf__elf_bytes,
 		{ [PROGRAM_ENTER] = { "enter", ATTACH_UPROBE_MULTI },
 			[PROGRAM_LEAVE] = { "leave", ATTACH_UPROBE_MULTI } } },
-	[LINK_PERF] = { heap_pair__elf_bytes,
+	[LINK_PERF] = { heap_pair_bpf__elf_bytes,
 		{ [PROGRAM_ENTER] = { "enter", 0 }, [PROGRAM_LEAVE] = { "leave", 0 } } },
 };
 

@@ -187,6 +187,8 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 		return err(-ENOMEM, "out of memory");
 	if (!s->drained)
 		session_sweep_calls(s, false);
+	session_look_for_probes(s);
+	snap.removed_probes = s->removed_probes;
 	before = count_events(s, snap.site_count);
 	read_counters(s, &snap);
 	for (uint32_t i = 0; i < snap.site_count; i++)

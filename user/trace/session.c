@@ -12,6 +12,7 @@
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "choose.h"
+#include "seccomp.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -74,6 +75,7 @@ int session_open(struct session **session, pid_t pid)
 	if (!s)
 		return err(-ENOMEM, "out of memory");
 	s->process.pidfd = -1;
+	s->tasks.link = -1;
 	*session = s;
 	error = process_open(pid, &s->process);
 	return error ? error : make_plan(s);
@@ -173,8 +175,12 @@ static int publish_ranges(struct session *s)
 static int add_process(struct session *s)
 {
 	struct ht_process *p = &s->tables.processes[s->slot];
-	uint32_t tgid = (uint32_t)s->process.pid;
+	int error = tasks_open(&s->tasks, s->process.pid);
+	uint32_t tgid = s->tasks.tgid;
 	struct ht_tgid *place;
+
+	if (error)
+		return error;
 
 	*p = (struct ht_process){
 		.tgid = tgid,
@@ -252,8 +258,11 @@ static int attach_all(struct session *s)
 
 int session_attach(struct session *s)
 {
-	int error = sideband_open(&s->sideband);
+	int error = seccomp_check(&s->process);
 
+	if (error)
+		return error;
+	error = sideband_open(&s->sideband);
 	if (error)
 		debug("no side-band records: %s; new code is looked for every %d ms",
 			strerror(-error), REFRESH_MS);
@@ -384,6 +393,8 @@ void session_disarm(struct session *s)
 
 	if (!s->armed)
 		return;
+	session_look_for_probes(s);
+	session_warn_of_debugger(s);
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
@@ -413,6 +424,7 @@ void session_close(struct session *s)
 		return;
 	links_close(&s->links);
 	sideband_close(&s->sideband);
+	tasks_close(&s->tasks);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
 	kernel_close(&s->kernel);

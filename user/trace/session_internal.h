@@ -7,6 +7,7 @@
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
+#include "tasks.h"
 
 struct session {
 	struct process process;
@@ -18,6 +19,7 @@ struct session {
 	struct links links;
 	bool linked_to_all; /* all processes hit the probes, not only this one */
 	struct sideband sideband;
+	struct tasks tasks; /* the process under the ids that the kernel half sees */
 	struct profile profile;
 	uint32_t slot;
 	uint32_t generation;   /* of the ranges in the kernel */
@@ -28,7 +30,8 @@ struct session {
 	bool armed;
 	bool drained; /* no call is in flight any more: what has not returned never will */
 	uint64_t abandoned_calls;
-	uint32_t calls_seen; /* records in flight at the last sweep */
+	uint32_t removed_probes; /* most that were found gone at once: a debugger took them out */
+	uint32_t calls_seen;	 /* records in flight at the last sweep */
 };
 
 /*
@@ -41,5 +44,10 @@ uint64_t session_in_flight(const struct session *s);
 uint64_t session_after_exec(const struct session *s);
 /* Sites that have been given out, those of the slots included. */
 uint32_t session_sites_used(const struct session *s);
+
+/* debugger.c: are our probes still there? What is not, is told and counted. */
+void session_look_for_probes(struct session *s);
+/* Called when the links are about to go. */
+void session_warn_of_debugger(const struct session *s);
 
 #endif
