@@ -470,7 +470,7 @@ static void test_hostile_json(void **state)
 
 static const char *render(struct world *w, bool color, bool full_paths, struct buffer *out)
 {
-	const struct text_style style = { color, full_paths };
+	const struct text_style style = { .color = color, .full_paths = full_paths };
 
 	buffer_clear(out);
 	leaks_render_text(&w->report, &style, out);
