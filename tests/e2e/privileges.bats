@@ -301,6 +301,22 @@ start_on_own_libc() {
 	umount -l "$mount"
 }
 
+@test "without CAP_SYS_ADMIN: uprobe_multi links work, perf uprobes name it" {
+	share
+	start_workload exact --rounds 200 --truth "$TRUTH"
+	run --separate-stderr timeout "$LIMIT" "$HEAPTAP" leaks -p "$WL_PID" --link multi --count 1 --every 100ms
+	[[ $stderr != *"Linux 6.6"* ]] || skip "the kernel has no uprobe_multi links"
+	((status == 0))
+	run --separate-stderr timeout "$LIMIT" "$HEAPTAP" leaks -p "$WL_PID" --link perf --count 1 --every 100ms
+	echo "$status: $stderr"
+	((status == 3))
+	[[ $(wc -l <<<"$stderr") == 1 && $stderr == *"CAP_SYS_ADMIN is missing: run as root"* ]]
+	attach --link multi
+	trace_to_the_end
+	compare
+	quit_workload
+}
+
 @test "no capability at all" {
 	local owner
 

@@ -29,7 +29,7 @@ static void log_write(enum log_level level, const char *format, va_list argument
 	size_t used = strlen(line);
 	int n;
 
-	if (captured ? level > LOG_WARN : level > current_level)
+	if (captured ? level > LOG_ERROR : level > current_level)
 		return;
 	n = vsnprintf(line + used, sizeof(line) - used - 1, format, arguments);
 	if (n < 0)

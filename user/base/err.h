@@ -27,8 +27,8 @@ void log_message(enum log_level level, const char *format, ...)
 
 struct buffer;
 /*
- * From now on errors and warnings go into a buffer, a line each without the prefix, and the rest nowhere; NULL: to
- * stderr again. For who wants to know why something fails and go on.
+ * From now on errors go into a buffer, a line each without the prefix, and the rest nowhere; NULL: all to stderr again.
+ * For who wants to know why something fails and go on.
  */
 void log_capture(struct buffer *to);
 
