@@ -5,7 +5,7 @@
 #   fuzz.sh SECONDS [TARGET...]    each target for so long; all of tests/fuzz/fuzz_*.c without names
 #
 # Starts from tests/fuzz/corpus/TARGET, from files of this machine, and from what earlier runs found (build/fuzz/corpus).
-# What breaks a target stays in build/fuzz/found, to be run again: build/fuzz/fuzz/TARGET FILE.
+# What breaks our code stays in build/fuzz/found, to be run again: build/fuzz/fuzz/TARGET FILE.
 #
 # elfutils is fuzzed along with our code, and has bugs that are not ours to mend: a finding whose stack has elfutils on
 # top of our frames is told in a comment and costs the program one file's names (tests/e2e/sandbox.bats), so it fails
@@ -47,6 +47,12 @@ culprit() {
 		head -n 1 | sed 's/^ *#[0-9]* 0x[0-9a-f]* *//'
 }
 
+# libdw hands out texts of .debug_info whose end it has not looked for (0.188): who measures one reads behind the section.
+unterminated() {
+	grep -m 1 -E '^ *#0 0x' "$1" | grep -qE 'in __interceptor_str(len|dup|ndup|cmp|ncmp|chr|rchr) ' &&
+		grep -A 3 'allocated by thread' "$1" | grep -E '^ *#1 ' | grep -qE 'lib(elf|dw)\.so'
+}
+
 # Fuzzes one target; leaves "ok" or "not ok" with comments in its result file.
 fuzz_one() {
 	local seconds=$1 target=$2 began=$SECONDS left runs total=0 status who comments=
@@ -67,9 +73,11 @@ fuzz_one() {
 		total=$((total + ${runs:-0}))
 		((status)) || break
 		who=$(culprit "$log")
+		! unterminated "$log" || who="libdw.so: a text without an end, read by $who"
 		case $who in
 		*libdw* | *libelf* | *libdebuginfod*)
-			comments+="# in elfutils, contained by the sandbox: $(grep -m 1 -oE 'ERROR: .*|runtime error: .*' "$log" | cut -c -90) in ${who#in }"$'\n'
+			comments+="# in elfutils, contained by the sandbox: $(grep -m 1 -oE 'ERROR: [A-Za-z]*: [a-z-]*|runtime error: .*' "$log") in ${who#in }"$'\n'
+			sed -n 's/.*Test unit written to //p' "$log" | xargs -r rm -f
 			;;
 		*)
 			{

@@ -15,6 +15,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../../user/base/buffer.h"
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define REQUIRE(condition)                                                                         \
@@ -25,6 +27,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 			abort();                                                                   \
 		}                                                                                  \
 	} while (0)
+
+/* An answer of these bytes, in a block of this very size: reading behind it is seen. */
+static inline void fuzz_answer(struct buffer *answer, const uint8_t *data, size_t size)
+{
+	answer->data = malloc(size ? size : 1);
+	REQUIRE(answer->data);
+	if (size)
+		memcpy(answer->data, data, size);
+	answer->length = answer->capacity = size;
+}
 
 /* A file with these bytes, kept open from call to call. */
 static inline int fuzz_file(const uint8_t *data, size_t size)

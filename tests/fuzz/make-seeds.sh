@@ -7,7 +7,7 @@ cd "$(dirname "$0")/corpus"
 out=$PWD
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
-mkdir -p elf symbols insn maps check
+mkdir -p elf symbols insn maps check_elf check_symbols
 
 cat >"$dir/t.c" <<'END'
 typedef unsigned long size_t;
@@ -57,6 +57,10 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsysca
 END
 printf '1000-2000 r-xp 0 8:1 5 /x (deleted) (deleted)' >"$out/maps/no-newline"
 
-# An answer without functions, and one name.
-{ printf '\001\000\076\000\000\000\003\000\000\000'; head -c 600 /dev/zero; } >"$out/check/elf"
-{ printf '\000\001'; head -c 16 /dev/zero; printf '\040\000\000\000\377\377\377\377\000\000\000\000\000\000\000\000name'; printf '\000'; } >"$out/check/name"
+# A struct elf_info with one segment and one function in it, and one name.
+zeros() { head -c "$1" /dev/zero; }
+{
+	zeros 44; printf '\001'; zeros 12; printf '\020'; zeros 7; printf '\020'; zeros 6; printf '\001'; zeros 487
+	printf '\001\000\000\000\001'; zeros 11; printf '\020\020'; zeros 6; printf '\020'; zeros 7; printf '\010'; zeros 7
+} >"$out/check_elf/function"
+{ printf '\001'; zeros 16; printf '\040\000\000\000\377\377\377\377\000\000\000\000\000\000\000\000name\000'; } >"$out/check_symbols/name"
