@@ -4,8 +4,8 @@
 set -eu
 
 packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
-libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev debuginfod dwz xz-utils libcmocka-dev bats jq python3 procps util-linux binutils
-clang-format clang-tidy shellcheck"
+libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev libcmocka-dev bats jq python3 procps util-linux binutils
+debuginfod dwz xz-utils clang-format clang-tidy shellcheck"
 
 missing=""
 for package in $packages; do

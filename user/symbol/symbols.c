@@ -162,6 +162,7 @@ static void answer_levels(struct request *r, size_t i, struct symbols_answer *a)
 	last = n ? n - 1 : 0;
 	if (r->matches[i].name)
 		levels[last].function = add_text(r, r->matches[i].name, TEXT_MANGLED, NULL);
+	buffer_extend(r->out, -r->out->length % sizeof(uint32_t));
 	a->levels = (uint32_t)r->out->length;
 	a->level_count = last + 1;
 	buffer_append(r->out, levels, a->level_count * sizeof(*levels));
