@@ -91,6 +91,7 @@ suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
+suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats

@@ -11,8 +11,11 @@ static void begin(struct json *j, const char *key)
 	if (j->comma)
 		buffer_text(j->out, ",");
 	j->comma = true;
-	if (key)
-		buffer_format(j->out, "\"%s\":", key);
+	if (key) {
+		buffer_text(j->out, "\"");
+		buffer_text(j->out, key);
+		buffer_text(j->out, "\":");
+	}
 }
 
 void json_open(struct json *j, const char *key, char bracket)
@@ -28,11 +31,25 @@ void json_close(struct json *j, char bracket)
 	j->comma = true;
 }
 
+static bool is_plain(char c)
+{
+	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
+}
+
 static void escaped(struct buffer *out, const char *text)
 {
 	for (const char *p = text; *p;) {
-		int n = utf8_length(p);
+		size_t plain = 0;
+		int n;
 
+		/* Most of a text is copied at once: a report has millions of characters. */
+		while (is_plain(p[plain]))
+			plain++;
+		buffer_append(out, p, plain);
+		p += plain;
+		if (!*p)
+			return;
+		n = utf8_length(p);
 		if (*p == '"' || *p == '\\')
 			buffer_format(out, "\\%c", *p);
 		else if ((unsigned char)*p < ' ' || *p == 0x7f)
@@ -59,8 +76,14 @@ void json_string(struct json *j, const char *key, const char *text)
 
 void json_uint(struct json *j, const char *key, uint64_t value)
 {
+	char digits[20];
+	size_t at = sizeof(digits);
+
 	begin(j, key);
-	buffer_format(j->out, "%" PRIu64, value);
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while (value /= 10);
+	buffer_append(j->out, digits + at, sizeof(digits) - at);
 }
 
 void json_bytes(struct json *j, const char *key, int64_t value)

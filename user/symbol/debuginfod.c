@@ -51,7 +51,10 @@ void debuginfod_free(struct debuginfod *d)
 	free(d);
 }
 
-/* Called again and again while the client waits; not 0 ends the wait. */
+/*
+ * Called again and again while the client waits; not 0 ends the wait. Before the first byte, received
+ * counts the calls: one more is no news.
+ */
 static int progress(debuginfod_client *client, long received, long total)
 {
 	struct debuginfod *d = asking;
@@ -59,10 +62,9 @@ static int progress(debuginfod_client *client, long received, long total)
 
 	(void)client;
 	(void)total;
-	if (received != d->received) {
-		d->received = received;
+	if (received > d->received + 1)
 		d->heard_ns = now;
-	}
+	d->received = received;
 	d->late = now - d->heard_ns > SILENCE_NS || now - d->asked_ns > TOTAL_NS;
 	return d->late || atomic_load(d->cancelled);
 }

@@ -145,13 +145,14 @@ static uint32_t add_function(struct request *r, const struct source_level *level
 static void answer_levels(struct request *r, size_t i, struct symbols_answer *a)
 {
 	const struct source_place *place = &r->places[i];
-	const struct source_level *from =
-		(const struct source_level *)(const void *)r->levels.data + place->first_level;
+	const struct source_level *from = (const void *)r->levels.data;
 	struct symbols_level levels[SYMBOLS_MAX_LEVELS];
 	uint32_t n = place->level_count, last;
 
 	if (n > SYMBOLS_MAX_LEVELS)
 		n = SYMBOLS_MAX_LEVELS;
+	if (n)
+		from += place->first_level;
 	levels[0] = (struct symbols_level){ SYMBOLS_NO_TEXT, SYMBOLS_NO_TEXT, 0 };
 	for (uint32_t k = 0; k < n; k++)
 		levels[k] = (struct symbols_level){
@@ -162,6 +163,7 @@ static void answer_levels(struct request *r, size_t i, struct symbols_answer *a)
 	last = n ? n - 1 : 0;
 	if (r->matches[i].name)
 		levels[last].function = add_text(r, r->matches[i].name, TEXT_MANGLED, NULL);
+	buffer_extend(r->out, -r->out->length % sizeof(uint32_t));
 	a->levels = (uint32_t)r->out->length;
 	a->level_count = last + 1;
 	buffer_append(r->out, levels, a->level_count * sizeof(*levels));

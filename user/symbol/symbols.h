@@ -27,9 +27,9 @@ struct symbols_query {
 struct symbols_answer {
 	uint64_t address;	  /* of the instruction */
 	uint64_t function_offset; /* of it, from the first byte of the last level's function */
-	uint32_t levels;	  /* struct symbols_level []: bytes from the answer's start */
-	uint32_t
-		level_count; /* 1 to SYMBOLS_MAX_LEVELS: innermost first, all but the last inlined */
+	/* struct symbols_level []: bytes from the answer's start, aligned; innermost first */
+	uint32_t levels;
+	uint32_t level_count; /* 1 to SYMBOLS_MAX_LEVELS: all but the last inlined */
 };
 
 struct symbols_level {
