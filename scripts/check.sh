@@ -83,6 +83,8 @@ suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: neighbours" bats tests/e2e/neighbours.bats
+suite "e2e: real programs" bats tests/e2e/programs.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
