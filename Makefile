@@ -45,7 +45,7 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all deps demo check check-full bench install lint format workloads unit fuzz fuzz-targets clean
+.PHONY: all deps deps-tests demo check check-full bench install lint format workloads unit fuzz fuzz-targets clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/heaptap
@@ -140,14 +140,17 @@ unit: $(UNIT_TESTS)
 deps:
 	$(Q)scripts/setup.sh
 
+deps-tests:
+	$(Q)scripts/setup.sh --tests
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all workloads
 	$(Q)scripts/demo.sh $(PID)
 
-check: deps
+check: deps-tests
 	$(Q)scripts/check.sh
 
-check-full: deps
+check-full: deps-tests
 	$(Q)scripts/check.sh --full
 
 bench: deps

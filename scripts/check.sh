@@ -92,6 +92,8 @@ suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
+suite "e2e: neighbours" bats tests/e2e/neighbours.bats
+suite "e2e: real programs" bats tests/e2e/programs.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats

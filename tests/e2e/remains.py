@@ -96,7 +96,7 @@ def changed_text(pid):
             if "x" not in permissions or inode == "0":
                 continue
             start, end = (int(number, 16) for number in span.split("-"))
-            with open(f"/proc/{pid}/map_files/{span}", "rb") as file:
+            with open(f"/proc/{pid}/map_files/{start:x}-{end:x}", "rb") as file:
                 file.seek(int(offset, 16))
                 wanted = file.read(end - start)
             memory.seek(start)
