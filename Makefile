@@ -34,8 +34,8 @@ BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Wer
 CORE_DIRS := base target model symbol render
 CORE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(CORE_DIRS:%=user/%/*.c)))
 APP_OBJS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c user/cli/*.c) user/main.c)
-BPF_OBJ   := $(BUILD)/heap.bpf.o
-SKELETON  := $(BUILD)/heap.skel.h
+# One object a kind of link: see bpf/programs.h.
+SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 WORKLOAD_CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -Wall -Wextra -Werror
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
@@ -50,22 +50,22 @@ BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(
 all: $(BUILD)/heaptap
 
 # --- the kernel half ----------------------------------------------------------------------------
-$(BPF_OBJ): bpf/heap.bpf.c $(wildcard bpf/*.h include/*.h) | $(BUILD)/
+$(BUILD)/%.bpf.o: bpf/%.bpf.c $(wildcard bpf/*.h include/*.h) | $(BUILD)/
 	$(call say,BPF,$@)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -c $< -o $@
 	@scripts/bpf-sizes.sh $@
 
-$(SKELETON): $(BPF_OBJ)
+$(BUILD)/%.skel.h: $(BUILD)/%.bpf.o
 	$(call say,SKELETON,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name heap_bpf > $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $* > $@
 
 # --- the user half ------------------------------------------------------------------------------
-$(BUILD)/user/%.o: user/%.c | $(SKELETON)
+$(BUILD)/user/%.o: user/%.c | $(SKELETONS)
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
-$(BUILD)/user/trace/%.o: $(SKELETON)
+$(BUILD)/user/trace/%.o: $(SKELETONS)
 
 $(BUILD)/core.a: $(CORE_OBJS)
 	$(call say,AR,$@)
@@ -137,7 +137,7 @@ bench: deps
 	$(Q)build/bench/bench --heaptap build/heaptap $(BENCH)
 
 # --- the rest -----------------------------------------------------------------------------------
-lint: $(SKELETON)
+lint: $(SKELETONS)
 	$(Q)scripts/lint.sh
 
 format:

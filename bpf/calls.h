@@ -3,8 +3,8 @@
  * The allocation state machine. Success is decided when a call returns; a block leaves the table
  * when free or realloc is entered, before the allocator can hand its address to another thread.
  *
- *   entry:  size and site are known. malloc and its like put both into the session's cookie;
- *           realloc and posix_memalign also leave a record in `calls`.
+ *   entry:  size and site are known. They travel to the return as the kind of link allows:
+ *           session.h, pair.h.
  *   return: the block is counted and enters the live table, or the failure is counted.
  *
  * Every path keeps  allocated = live + freed + lost  for each process, in blocks and bytes.
@@ -58,12 +58,12 @@ static __always_inline int reallocates(u32 role)
 
 static __always_inline u32 birth_now(void)
 {
-	return bpf_jiffies64() >> ht_birth_shift;
+	return bpf_jiffies64() >> knobs.birth_shift;
 }
 
 static __always_inline struct ht_site_counters *counters_of_site(u32 site)
 {
-	u32 row = site * ht_shard_count + shard_of_cpu();
+	u32 row = site * knobs.shard_count + shard_of_cpu();
 
 	return bpf_map_lookup_elem(&site_counters, &row);
 }
@@ -335,7 +335,7 @@ __noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u6
 	return 0;
 }
 
-/* --- entry and return ------------------------------------------------------------------------ */
+/* --- what all kinds of link share ----------------------------------------------------------- */
 
 static __always_inline u32 site_of_caller(const struct ht_regs *regs, const struct ht_process *p)
 {
@@ -348,68 +348,6 @@ static __always_inline u32 site_of_caller(const struct ht_regs *regs, const stru
 	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, regs->sp, regs->bp);
 	scratch_release(scratch);
 	return site;
-}
-
-/* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
-static __always_inline u64 allocation_begin(struct pt_regs *ctx)
-{
-	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp };
-	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
-	struct ht_process *p = current_process(current_pid_tgid());
-	struct ht_process_counters *counters;
-	u64 bytes, recorded = 0;
-	u32 site, role;
-
-	if (!p || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
-		return 0;
-	counters = counters_of_slot(p->slot);
-	if (!counters)
-		return 0;
-	role = bpf_get_attach_cookie(ctx) & 0xff;
-	site = site_of_caller(&regs, p);
-	bytes = requested_bytes(role, &a);
-	if (reallocates(role) || role == HT_ROLE_POSIX_MEMALIGN || bytes > HT_COOKIE_SIZE_MAX) {
-		call_begin(p->slot, role << 26 | site, bytes, a.di, regs.sp);
-		if (bytes > HT_COOKIE_SIZE_MAX)
-			bytes = HT_COOKIE_SIZE_MAX;
-		recorded = HT_COOKIE_RECORDED;
-	}
-	add(&counters->started, 1);
-	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SIZE_BITS | bytes;
-}
-
-static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
-{
-	/* The return popped its address: sp at entry was one word below. */
-	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
-	u32 site_id = cookie >> HT_COOKIE_SIZE_BITS & HT_COOKIE_SITE_MASK, slot;
-	u64 bytes = cookie & HT_COOKIE_SIZE_MAX;
-	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
-	struct ht_process_counters *counters;
-	struct ht_process *p;
-
-	if (!site)
-		return;
-	slot = site->slot;
-	if (cookie & HT_COOKIE_RECORDED) {
-		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
-
-		call_end(slot, role << 26 | site_id, bytes, result, sp);
-		return;
-	}
-	p = bpf_map_lookup_elem(&processes, &slot);
-	counters = counters_of_slot(slot);
-	if (!p || !counters)
-		return;
-	if (result) {
-		struct ht_block block = { .size = bytes, .site = site_id, .birth = birth_now() };
-
-		count_birth(p, counters, result, &block);
-	} else if (bytes) {
-		count_failure(site_id);
-	} else {
-		count_uncounted(counters);
-	}
 }
 
 static __always_inline void free_begin(struct pt_regs *ctx)

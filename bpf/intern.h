@@ -60,7 +60,7 @@ __noinline int is_stack(u32 scratch_index, u32 id)
 /* The place of an index where a search stands: an id, or NULL at the run's end. */
 static __always_inline u64 *index_place(void *index, u64 hash, u32 probe)
 {
-	u32 at = ((u32)hash + probe) & ht_index_mask;
+	u32 at = ((u32)hash + probe) & knobs.index_mask;
 
 	return bpf_map_lookup_elem(index, &at);
 }
@@ -93,17 +93,17 @@ __noinline u32 stack_create(u32 scratch_index, u32 slot)
 
 	if (!s)
 		return STACK_NONE;
-	if (control.next_stack >= ht_max_stacks) {
+	if (control.next_stack >= knobs.max_stacks) {
 		count_unattributed(slot, HT_UNATTRIBUTED_STACKS_FULL);
 		return STACK_NONE;
 	}
 	n = (s->frame_count + HT_CHUNK_FRAMES - 1) / HT_CHUNK_FRAMES;
-	first = take_id(&control.next_chunk, n, ht_max_chunks);
+	first = take_id(&control.next_chunk, n, knobs.max_chunks);
 	if (first == 0xffffffff) {
 		count_unattributed(slot, HT_UNATTRIBUTED_FRAMES_FULL);
 		return STACK_NONE;
 	}
-	id = take_id(&control.next_stack, 1, ht_max_stacks);
+	id = take_id(&control.next_stack, 1, knobs.max_stacks);
 	stack = bpf_map_lookup_elem(&stacks, &id);
 	if (!stack) {
 		count_unattributed(slot, HT_UNATTRIBUTED_STACKS_FULL);
@@ -175,7 +175,7 @@ static __always_inline int is_site(u32 id, u32 stack, u32 slot, u32 domain)
 /* Global, scalars only. */
 __noinline u32 site_create(u32 stack, u32 slot, u32 domain)
 {
-	u32 id = take_id(&control.next_site, 1, ht_max_sites);
+	u32 id = take_id(&control.next_site, 1, knobs.max_sites);
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &id);
 
 	if (!site)

@@ -7,7 +7,7 @@
 
 static __always_inline u32 live_segment_buckets(void)
 {
-	return ht_segment_buckets;
+	return knobs.segment_buckets;
 }
 
 static __always_inline u32 live_segments_used(void)

@@ -11,17 +11,9 @@
 #include "../include/records.h"
 #include "../include/frame.h"
 
-/* Fixed for a session, set by the loader (tables.c). Masks belong to powers of two. */
-const volatile __u32 ht_shard_mask;
-const volatile __u32 ht_shard_count = 1;
-const volatile __u32 ht_max_stacks = 1;
-const volatile __u32 ht_max_sites = 1; /* the first ht_max_processes are the "no stack" sites */
-const volatile __u32 ht_max_chunks = 1;
-const volatile __u32 ht_index_mask; /* of both indexes: at least twice as many places as stacks */
-const volatile __u32 ht_segment_buckets = 1;
-const volatile __u32 ht_birth_shift; /* jiffies to the unit of births, about 1/16 s */
-
-struct ht_control control;
+/* In sections of their own: the loader finds them by that name, and knows all that is in them. */
+const volatile struct ht_knobs knobs SEC(".rodata.knobs") = { .shard_count = 1 };
+struct ht_control control SEC(".data.control");
 
 #define HT_ARRAY(name, value_type)                                                                 \
 	struct {                                                                                   \
@@ -145,7 +137,7 @@ static __always_inline void store_release(u64 *word, u64 value)
 
 static __always_inline u32 shard_of_cpu(void)
 {
-	return bpf_get_smp_processor_id() & ht_shard_mask;
+	return bpf_get_smp_processor_id() & knobs.shard_mask;
 }
 
 #endif

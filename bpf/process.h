@@ -12,7 +12,7 @@ static __always_inline struct task_struct *current_task(void)
 
 static __always_inline struct ht_process_counters *counters_of_slot(u32 slot)
 {
-	u32 row = slot * ht_shard_count + shard_of_cpu();
+	u32 row = slot * knobs.shard_count + shard_of_cpu();
 
 	return bpf_map_lookup_elem(&process_counters, &row);
 }

@@ -203,7 +203,7 @@ struct ht_block {
 	__u64 domain : 4;
 	__u64 flags : 6;
 	__u32 site;
-	__u32 birth; /* jiffies >> ht_birth_shift: no helper that uprobes may call is cheaper */
+	__u32 birth; /* jiffies >> knobs.birth_shift: no helper that uprobes may call is cheaper */
 };
 _Static_assert(sizeof(struct ht_block) == 16, "value of the live table");
 
@@ -260,6 +260,22 @@ _Static_assert(sizeof(struct ht_call) == 56, "in-flight record");
 
 /* --- between the halves ----------------------------------------------------------------------- */
 
+/*
+ * Fixed for a session: set by the loader (user/trace/tables.c) before the load, constants to the
+ * verifier. Masks belong to powers of two.
+ */
+struct ht_knobs {
+	__u32 shard_count; /* at least 1, as all of these but masks and the shift */
+	__u32 shard_mask;
+	__u32 max_stacks;
+	__u32 max_sites; /* the first ones are the "no stack" sites, one a slot */
+	__u32 max_chunks;
+	__u32 index_mask; /* of both indexes: at least twice as many places as stacks */
+	__u32 segment_buckets;
+	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
+};
+_Static_assert(sizeof(struct ht_knobs) == 32, "all of .rodata.knobs");
+
 struct ht_control {
 	/*
 	 * Ids given so far; the kernel half counts them up. Stack 0 is the empty stack, and the
@@ -271,6 +287,7 @@ struct ht_control {
 	__u32 pressure_told; /* segments there were when the loader was last asked for one */
 	__u32 segments;	     /* of the live table, in use; written by the loader */
 };
+_Static_assert(sizeof(struct ht_control) == 20, "all of .data.control");
 
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */

@@ -36,7 +36,7 @@ for file in user/*/*.[ch]; do
 	fi
 	case $own in
 	trace) ;;
-	*) ! grep -qE '#include <bpf/|heap\.skel\.h' "$file" || complain "$file: only user/trace may know libbpf" ;;
+	*) ! grep -qE '#include <bpf/|\.skel\.h' "$file" || complain "$file: only user/trace may know libbpf" ;;
 	esac
 done
 # Each renderer reads a model, none another renderer's inside.

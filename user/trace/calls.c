@@ -44,8 +44,8 @@ uint64_t session_after_exec(const struct session *s)
 
 uint32_t session_sites_used(const struct session *s)
 {
-	uint32_t used = __atomic_load_n(&s->bpf->bss->control.next_site, __ATOMIC_ACQUIRE);
-	uint32_t most = bpf_map__max_entries(s->bpf->maps.sites);
+	uint32_t used = __atomic_load_n(&s->tables.control->next_site, __ATOMIC_ACQUIRE);
+	uint32_t most = bpf_map__max_entries(s->kernel.maps.sites);
 
 	return used < most ? used : most; /* the counter may have run past the end by a race */
 }
@@ -86,14 +86,14 @@ static bool left_behind(
 		return true;
 	if (!crowded || bpf_map_lookup_elem(fd, key, &call))
 		return false;
-	return (uint32_t)(session_birth_clock(s) - call.birth) * s->tables.birth_unit_s >
+	return (uint32_t)(kernel_birth_clock(&s->kernel) - call.birth) * s->tables.birth_unit_s >
 	       LONG_CALL_S;
 }
 
 void session_sweep_calls(struct session *s, bool all)
 {
-	int fd = bpf_map__fd(s->bpf->maps.calls);
-	uint32_t most = bpf_map__max_entries(s->bpf->maps.calls), seen = 0;
+	int fd = bpf_map__fd(s->kernel.maps.calls);
+	uint32_t most = bpf_map__max_entries(s->kernel.maps.calls), seen = 0;
 	struct ht_call_key key, next, *previous = NULL;
 	bool crowded = s->calls_seen > most / 2;
 	struct ht_call call;

@@ -10,22 +10,6 @@
 #include "../base/err.h"
 #include "attach_types.h"
 
-/* The part of union bpf_attr for BPF_LINK_CREATE that libbpf 1.1 and older kernel headers lack. */
-struct uprobe_multi_attr {
-	uint32_t program_fd;
-	uint32_t target_fd;
-	uint32_t attach_type;
-	uint32_t flags;
-	uint64_t path;
-	uint64_t offsets;
-	uint64_t ref_counter_offsets;
-	uint64_t cookies;
-	uint32_t count;
-	uint32_t multi_flags;
-	uint32_t pid;
-	uint32_t reserved;
-};
-
 static int create_link(int program_fd, bool session, int file, const uint64_t *offsets,
 	const uint64_t *cookies, uint32_t count, pid_t pid)
 {

@@ -21,9 +21,9 @@ static uint64_t load(const __u64 *counter)
 /* The stacks that the profile does not have yet. */
 static int read_stacks(struct session *s)
 {
-	uint32_t used = __atomic_load_n(&s->bpf->bss->control.next_stack, __ATOMIC_ACQUIRE);
-	uint32_t most = bpf_map__max_entries(s->bpf->maps.stacks);
-	uint32_t chunks = bpf_map__max_entries(s->bpf->maps.chunks);
+	uint32_t used = __atomic_load_n(&s->tables.control->next_stack, __ATOMIC_ACQUIRE);
+	uint32_t most = bpf_map__max_entries(s->kernel.maps.stacks);
+	uint32_t chunks = bpf_map__max_entries(s->kernel.maps.chunks);
 
 	if (used > most)
 		used = most;
@@ -103,25 +103,6 @@ static uint64_t count_events(const struct session *s, uint32_t sites)
 		events += load(&s->tables.process_counters[s->slot * s->tables.shards + shard]
 					.untracked_frees);
 	return events;
-}
-
-/* Runs that the kernel left out because the program was running on that CPU already: events that no one counted. */
-static uint64_t missed_runs(const struct bpf_program *program)
-{
-	struct bpf_prog_info information = { 0 };
-	uint32_t bytes = sizeof(information);
-
-	if (bpf_obj_get_info_by_fd(bpf_program__fd(program), &information, &bytes))
-		return 0;
-	return information.recursion_misses;
-}
-
-uint32_t session_birth_clock(const struct session *s)
-{
-	LIBBPF_OPTS(bpf_test_run_opts, options);
-	int error = bpf_prog_test_run_opts(bpf_program__fd(s->bpf->progs.birth_clock), &options);
-
-	return error ? 0 : options.retval;
 }
 
 struct scan {
@@ -210,10 +191,9 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	read_counters(s, &snap);
 	for (uint32_t i = 0; i < snap.site_count; i++)
 		add_site(s, i, &snap.sites[i]);
-	snap.missed_events =
-		missed_runs(s->bpf->progs.allocate) + missed_runs(s->bpf->progs.release);
+	snap.missed_events = kernel_missed_runs(&s->kernel);
 	scan.sites = snap.sites;
-	scan.now = session_birth_clock(s);
+	scan.now = kernel_birth_clock(&s->kernel);
 	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
 		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
 			scan_bucket(&scan, &s->tables.live[segment][b]);

@@ -5,14 +5,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/err.h"
-#include "attach_types.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -77,19 +75,6 @@ int session_open(struct session **session, pid_t pid)
 
 /* --- load ------------------------------------------------------------------------------------ */
 
-/* libbpf's messages one level below ours: its warnings repeat what we say better. */
-static int libbpf_message(enum libbpf_print_level level, const char *format, va_list arguments)
-{
-	char line[1024];
-
-	if (level == LIBBPF_DEBUG || log_get_level() < LOG_DEBUG)
-		return 0;
-	vsnprintf(line, sizeof(line), format, arguments);
-	line[strcspn(line, "\n")] = 0;
-	debug("%s", line);
-	return 0;
-}
-
 static int load_error(int error)
 {
 	if (error == -EPERM || error == -EACCES)
@@ -112,8 +97,8 @@ static int on_message(void *context, void *data, size_t size)
 	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
 		return 0;
 	if (m->segments == s->tables.segments)
-		tables_add_segment(
-			&s->tables, s->bpf); /* what does not fit meanwhile is counted as lost */
+		tables_add_segment(&s->tables,
+			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
 }
 
@@ -138,7 +123,7 @@ static int copy_modules(struct session *s)
  */
 static int publish_planned(struct session *s)
 {
-	int fd = bpf_map__fd(s->bpf->maps.planned);
+	int fd = bpf_map__fd(s->kernel.maps.planned);
 
 	for (uint32_t r = 0; r < s->image.range_count; r++) {
 		const struct ht_range *range = &s->image.ranges[r];
@@ -183,7 +168,7 @@ static int publish_ranges(struct session *s)
 		if ((uint32_t)p->ranges == count &&
 			!memcmp(old, s->image.ranges, count * sizeof(*old)))
 			return 0;
-		tables_synchronize(&s->tables, s->bpf);
+		tables_synchronize(&s->tables, &s->kernel);
 	}
 	s->generation++;
 	first = (2 * s->slot + s->generation % 2) * HT_RANGES_PER_PROCESS;
@@ -208,7 +193,7 @@ static int add_process(struct session *s)
 		.domains = 1 << HT_DOMAIN_HEAP,
 	};
 	if (bpf_map_update_elem(
-		    bpf_map__fd(s->bpf->maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
+		    bpf_map__fd(s->kernel.maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
 		return err(-errno, "cannot add pid %u: %s", tgid, strerror(errno));
 	place = &s->tables.slot_by_tgid[tgid % HT_TGID_PLACES];
 	if (place->tgid)
@@ -222,22 +207,17 @@ int session_load(struct session *s, const struct table_limits *limits)
 {
 	int error;
 
-	libbpf_set_print(libbpf_message);
-	s->bpf = heap_bpf__open();
-	if (!s->bpf)
-		return load_error(-errno);
-	bpf_program__set_expected_attach_type(s->bpf->progs.allocate, ATTACH_UPROBE_SESSION);
-	bpf_program__set_expected_attach_type(s->bpf->progs.release, ATTACH_UPROBE_MULTI);
-	error = tables_configure(&s->tables, s->bpf, limits);
+	error = kernel_open(&s->kernel, LINK_SESSION);
+	if (!error)
+		error = tables_configure(&s->tables, &s->kernel, limits);
+	if (!error)
+		error = kernel_load(&s->kernel);
 	if (error)
 		return load_error(error);
-	error = heap_bpf__load(s->bpf);
-	if (error)
-		return load_error(error);
-	error = tables_map(&s->tables, s->bpf);
+	error = tables_map(&s->tables, &s->kernel);
 	if (error)
 		return error;
-	s->messages = ring_buffer__new(bpf_map__fd(s->bpf->maps.messages), on_message, s, NULL);
+	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
 	error = copy_modules(s);
@@ -270,12 +250,12 @@ static int attach_module(struct session *s, uint32_t id)
 	if (!m->allocator)
 		return 0;
 	scope = link_scope(s);
-	error = links_attach(
-		&s->links, bpf_program__fd(s->bpf->progs.allocate), &s->plan, id, m, true, scope);
+	error = links_attach(&s->links, bpf_program__fd(s->kernel.programs[PROGRAM_ALLOCATE]),
+		&s->plan, id, m, true, scope);
 	if (error)
 		return error;
-	return links_attach(
-		&s->links, bpf_program__fd(s->bpf->progs.release), &s->plan, id, m, false, scope);
+	return links_attach(&s->links, bpf_program__fd(s->kernel.programs[PROGRAM_RELEASE]),
+		&s->plan, id, m, false, scope);
 }
 
 int session_attach(struct session *s)
@@ -392,7 +372,7 @@ void session_disarm(struct session *s)
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
 	links_begin_close(&s->links, false);
 	/* After this no program runs that saw the process armed; only returns are left. */
-	tables_synchronize(&s->tables, s->bpf);
+	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
 		!process_ended(&s->process))
 		usleep(DRAIN_STEP_US);
@@ -402,7 +382,7 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	links_close(&s->links);
-	if (!s->bpf || s->drained)
+	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
 	s->abandoned_calls = session_in_flight(s);
@@ -418,7 +398,7 @@ void session_close(struct session *s)
 	sideband_close(&s->sideband);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
-	heap_bpf__destroy(s->bpf);
+	kernel_close(&s->kernel);
 	profile_release(&s->profile);
 	plan_release(&s->plan);
 	image_release(&s->image);

@@ -3,8 +3,7 @@
 #ifndef HEAPTAP_SESSION_INTERNAL_H
 #define HEAPTAP_SESSION_INTERNAL_H
 
-#include "../../include/records.h" /* before the skeleton, which holds one */
-#include "heap.skel.h"
+#include "kernel.h"
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
@@ -13,7 +12,7 @@ struct session {
 	struct process process;
 	struct image image;
 	struct plan plan;
-	struct heap_bpf *bpf;
+	struct kernel kernel;
 	struct ring_buffer *messages;
 	struct tables tables;
 	struct links links;
@@ -40,8 +39,5 @@ uint64_t session_in_flight(const struct session *s);
 uint64_t session_after_exec(const struct session *s);
 /* Sites that have been given out, those of the slots included. */
 uint32_t session_sites_used(const struct session *s);
-
-/* read.c: what a block born now would carry as its birth. */
-uint32_t session_birth_clock(const struct session *s);
 
 #endif

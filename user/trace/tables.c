@@ -11,7 +11,6 @@
 
 #include "../base/cleanup.h"
 #include "../base/err.h"
-#include "heap.skel.h"
 
 static uint32_t power_of_two_at_least(uint64_t n)
 {
@@ -58,7 +57,7 @@ static int create_segment(const struct tables *t)
 	return fd < 0 ? -errno : fd;
 }
 
-int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_limits *limits)
+int tables_configure(struct tables *t, struct kernel *kernel, const struct table_limits *limits)
 {
 	int cpus = libbpf_num_possible_cpus();
 	/* Stack 0 and the sites of slots are there from the start. */
@@ -77,36 +76,35 @@ int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_
 	size_live_table(t, limits->max_live);
 	size_birth_unit(t);
 
-	bpf->rodata->ht_shard_count = t->shards;
-	bpf->rodata->ht_shard_mask = t->shards - 1;
-	bpf->rodata->ht_max_stacks = stacks;
-	bpf->rodata->ht_max_sites = sites;
-	bpf->rodata->ht_max_chunks = chunks;
-	bpf->rodata->ht_index_mask = index - 1;
-	bpf->rodata->ht_segment_buckets = t->segment_buckets;
-	bpf->rodata->ht_birth_shift = t->birth_shift;
-	bpf->bss->control =
-		(struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
+	*kernel->knobs = (struct ht_knobs){ .shard_count = t->shards,
+		.shard_mask = t->shards - 1,
+		.max_stacks = stacks,
+		.max_sites = sites,
+		.max_chunks = chunks,
+		.index_mask = index - 1,
+		.segment_buckets = t->segment_buckets,
+		.birth_shift = t->birth_shift };
+	*kernel->first = (struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
 
 	const struct {
 		struct bpf_map *map;
 		uint32_t entries;
 	} sizes[] = {
-		{ bpf->maps.processes, TABLES_MAX_PROCESSES },
-		{ bpf->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
-		{ bpf->maps.slot_by_tgid, HT_TGID_PLACES },
-		{ bpf->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
-		{ bpf->maps.stacks, stacks },
-		{ bpf->maps.chunks, chunks },
-		{ bpf->maps.sites, sites },
-		{ bpf->maps.site_counters, sites * t->shards },
-		{ bpf->maps.stack_index, index },
-		{ bpf->maps.site_index, index },
-		{ bpf->maps.threads, HT_THREAD_SLOTS },
-		{ bpf->maps.process_by_tgid, TABLES_MAX_PROCESSES },
-		{ bpf->maps.planned, 4096 },
-		{ bpf->maps.calls, (uint32_t)limits->max_in_flight },
-		{ bpf->maps.scratches, (uint32_t)cpus * HT_SCRATCH_PER_CPU },
+		{ kernel->maps.processes, TABLES_MAX_PROCESSES },
+		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
+		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
+		{ kernel->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
+		{ kernel->maps.stacks, stacks },
+		{ kernel->maps.chunks, chunks },
+		{ kernel->maps.sites, sites },
+		{ kernel->maps.site_counters, sites * t->shards },
+		{ kernel->maps.stack_index, index },
+		{ kernel->maps.site_index, index },
+		{ kernel->maps.threads, HT_THREAD_SLOTS },
+		{ kernel->maps.process_by_tgid, TABLES_MAX_PROCESSES },
+		{ kernel->maps.planned, 4096 },
+		{ kernel->maps.calls, (uint32_t)limits->max_in_flight },
+		{ kernel->maps.scratches, (uint32_t)cpus * HT_SCRATCH_PER_CPU },
 	};
 	for (size_t i = 0; i < ARRAY_SIZE(sizes) && !error; i++)
 		error = bpf_map__set_max_entries(sizes[i].map, sizes[i].entries);
@@ -116,7 +114,7 @@ int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_
 	if (t->live_fds[0] < 0)
 		return t->live_fds[0];
 	t->segments = 1;
-	return bpf_map__set_inner_map_fd(bpf->maps.live_segments, t->live_fds[0]);
+	return bpf_map__set_inner_map_fd(kernel->maps.live_segments, t->live_fds[0]);
 }
 
 static void *map_array(struct tables *t, int fd, size_t value_bytes, size_t entries)
@@ -137,33 +135,34 @@ static void *map_whole(struct tables *t, const struct bpf_map *map)
 }
 
 /* Makes a segment known to both halves: mapped here, in the array of maps there. */
-static int publish_segment(struct tables *t, struct heap_bpf *bpf, uint32_t at, int fd)
+static int publish_segment(struct tables *t, struct kernel *kernel, uint32_t at, int fd)
 {
 	t->live[at] = map_array(t, fd, sizeof(struct ht_bucket), t->segment_buckets);
 	if (!t->live[at] ||
-		bpf_map_update_elem(bpf_map__fd(bpf->maps.live_segments), &at, &fd, BPF_ANY))
+		bpf_map_update_elem(bpf_map__fd(kernel->maps.live_segments), &at, &fd, BPF_ANY))
 		return -errno;
 	/* From here on programs use it. */
-	__atomic_store_n(&bpf->bss->control.segments, at + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&t->control->segments, at + 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
-int tables_map(struct tables *t, struct heap_bpf *bpf)
+int tables_map(struct tables *t, struct kernel *kernel)
 {
 	int error;
 
-	t->processes = map_whole(t, bpf->maps.processes);
-	t->process_counters = map_whole(t, bpf->maps.process_counters);
-	t->slot_by_tgid = map_whole(t, bpf->maps.slot_by_tgid);
-	t->ranges = map_whole(t, bpf->maps.ranges);
-	t->stacks = map_whole(t, bpf->maps.stacks);
-	t->chunks = map_whole(t, bpf->maps.chunks);
-	t->sites = map_whole(t, bpf->maps.sites);
-	t->site_counters = map_whole(t, bpf->maps.site_counters);
+	t->processes = map_whole(t, kernel->maps.processes);
+	t->process_counters = map_whole(t, kernel->maps.process_counters);
+	t->slot_by_tgid = map_whole(t, kernel->maps.slot_by_tgid);
+	t->ranges = map_whole(t, kernel->maps.ranges);
+	t->stacks = map_whole(t, kernel->maps.stacks);
+	t->chunks = map_whole(t, kernel->maps.chunks);
+	t->sites = map_whole(t, kernel->maps.sites);
+	t->site_counters = map_whole(t, kernel->maps.site_counters);
+	t->control = map_whole(t, kernel->maps.control);
 	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
-		!t->chunks || !t->sites || !t->site_counters)
+		!t->chunks || !t->sites || !t->site_counters || !t->control)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
-	error = publish_segment(t, bpf, 0, t->live_fds[0]);
+	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));
 	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
@@ -171,7 +170,7 @@ int tables_map(struct tables *t, struct heap_bpf *bpf)
 	return 0;
 }
 
-int tables_add_segment(struct tables *t, struct heap_bpf *bpf)
+int tables_add_segment(struct tables *t, struct kernel *kernel)
 {
 	uint32_t at = t->segments;
 	int fd, error;
@@ -179,7 +178,7 @@ int tables_add_segment(struct tables *t, struct heap_bpf *bpf)
 	if (at >= t->max_segments)
 		return -ENOSPC;
 	fd = create_segment(t);
-	error = fd < 0 ? fd : publish_segment(t, bpf, at, fd);
+	error = fd < 0 ? fd : publish_segment(t, kernel, at, fd);
 	if (error) {
 		if (fd >= 0)
 			close(fd);
@@ -192,12 +191,12 @@ int tables_add_segment(struct tables *t, struct heap_bpf *bpf)
 	return 0;
 }
 
-void tables_synchronize(struct tables *t, struct heap_bpf *bpf)
+void tables_synchronize(struct tables *t, struct kernel *kernel)
 {
 	uint32_t first = 0;
 
 	if (bpf_map_update_elem(
-		    bpf_map__fd(bpf->maps.live_segments), &first, &t->live_fds[0], BPF_ANY))
+		    bpf_map__fd(kernel->maps.live_segments), &first, &t->live_fds[0], BPF_ANY))
 		debug("cannot wait for running programs: %s", strerror(errno));
 }
 

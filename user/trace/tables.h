@@ -7,8 +7,7 @@
 #include <stddef.h>
 
 #include "../../include/records.h"
-
-struct heap_bpf;
+#include "kernel.h"
 
 #define TABLES_MAX_PROCESSES 8
 
@@ -46,26 +45,27 @@ struct tables {
 	struct ht_chunk *chunks;
 	struct ht_site *sites;
 	struct ht_site_counters *site_counters;
+	struct ht_control *control;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[8 + HT_MAX_SEGMENTS];
+	struct mapping mappings[9 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
 
 /* Before the load: sizes of all maps and the knobs. 0 or -errno. */
-int tables_configure(struct tables *t, struct heap_bpf *bpf, const struct table_limits *limits);
+int tables_configure(struct tables *t, struct kernel *kernel, const struct table_limits *limits);
 /*
  * After the load: maps the arrays and gives the live table its first segment. 0 or -errno with a
  * message.
  */
-int tables_map(struct tables *t, struct heap_bpf *bpf);
+int tables_map(struct tables *t, struct kernel *kernel);
 /* Adds a segment to the live table. 0; -ENOSPC when all are in use; or -errno with a message. */
-int tables_add_segment(struct tables *t, struct heap_bpf *bpf);
+int tables_add_segment(struct tables *t, struct kernel *kernel);
 /*
  * Returns once every program run that began before the call has ended. Updating an array of maps
  * makes the kernel wait for just that.
  */
-void tables_synchronize(struct tables *t, struct heap_bpf *bpf);
+void tables_synchronize(struct tables *t, struct kernel *kernel);
 void tables_unmap(struct tables *t);
 
 #endif

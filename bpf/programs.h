@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * What each object of the kernel half has. There is one object a kind of link: a kernel refuses a
+ * whole object for one function in it that it does not have. The attach types of the programs are
+ * set by the loader (links.c), for libbpf 1.1 has no names for them.
+ *
+ * The low byte of a probe's cookie is its role, the next how many words it stands below the entry.
+ */
+#ifndef HEAPTAP_BPF_PROGRAMS_H
+#define HEAPTAP_BPF_PROGRAMS_H
+
+#include "calls.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+/* What a block born now would carry; run by the loader, which has no jiffies of its own. */
+SEC("syscall")
+int birth_clock(void *ctx)
+{
+	(void)ctx;
+	return birth_now();
+}
+
+#endif

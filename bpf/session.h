@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
+/*
+ * Sessions: one program at entry and return, with eight bytes between the two. malloc and its like
+ * put size and site into that cookie; realloc and posix_memalign also leave a record in `calls`.
+ */
+#ifndef HEAPTAP_BPF_SESSION_H
+#define HEAPTAP_BPF_SESSION_H
+
+#include "programs.h"
+
+/* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
+static __always_inline u64 allocation_begin(struct pt_regs *ctx)
+{
+	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp };
+	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
+	struct ht_process *p = current_process(current_pid_tgid());
+	struct ht_process_counters *counters;
+	u64 bytes, recorded = 0;
+	u32 site, role;
+
+	if (!p || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
+		return 0;
+	counters = counters_of_slot(p->slot);
+	if (!counters)
+		return 0;
+	role = bpf_get_attach_cookie(ctx) & 0xff;
+	site = site_of_caller(&regs, p);
+	bytes = requested_bytes(role, &a);
+	if (reallocates(role) || role == HT_ROLE_POSIX_MEMALIGN || bytes > HT_COOKIE_SIZE_MAX) {
+		call_begin(p->slot, role << 26 | site, bytes, a.di, regs.sp);
+		if (bytes > HT_COOKIE_SIZE_MAX)
+			bytes = HT_COOKIE_SIZE_MAX;
+		recorded = HT_COOKIE_RECORDED;
+	}
+	add(&counters->started, 1);
+	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SIZE_BITS | bytes;
+}
+
+static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
+{
+	/* The return popped its address: sp at entry was one word below. */
+	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
+	u32 site_id = cookie >> HT_COOKIE_SIZE_BITS & HT_COOKIE_SITE_MASK, slot;
+	u64 bytes = cookie & HT_COOKIE_SIZE_MAX;
+	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
+	struct ht_process_counters *counters;
+	struct ht_process *p;
+
+	if (!site)
+		return;
+	slot = site->slot;
+	if (cookie & HT_COOKIE_RECORDED) {
+		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
+
+		call_end(slot, role << 26 | site_id, bytes, result, sp);
+		return;
+	}
+	p = bpf_map_lookup_elem(&processes, &slot);
+	counters = counters_of_slot(slot);
+	if (!p || !counters)
+		return;
+	if (result) {
+		struct ht_block block = { .size = bytes, .site = site_id, .birth = birth_now() };
+
+		count_birth(p, counters, result, &block);
+	} else if (bytes) {
+		count_failure(site_id);
+	} else {
+		count_uncounted(counters);
+	}
+}
+
+/*
+ * All of a session program. The kernel gives the entry a cookie of 0 (handler_chain() in
+ * kernel/events/uprobes.c), and ours is never 0: that tells the two apart without another call.
+ */
+static __always_inline int session_run(struct pt_regs *ctx, u64 *cookie)
+{
+	if (*cookie) {
+		allocation_end(ctx, *cookie);
+		return 0;
+	}
+	*cookie = allocation_begin(ctx);
+	return !*cookie; /* 1: no return probe for this call */
+}
+
+SEC("uprobe/release")
+int release(struct pt_regs *ctx)
+{
+	free_begin(ctx);
+	return 0;
+}
+
+#endif
