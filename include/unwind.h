@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
 /*
- * Unwinding without frame pointers: .eh_frame, compiled to rows, and one step of a walk over them. The
- * step is plain C over read_user(), so that it runs in the kernel and in unit tests alike.
+ * Unwinding without frame pointers: .eh_frame, compiled to rows. unwind_step.h walks by them.
  *
  *   table of a module, in 32-bit words, one after another:
  *      buckets   bucket_count + 1: the first row of each 512 bytes of text

@@ -44,10 +44,9 @@ static inline uint64_t bytes_uint(struct bytes *b, size_t n)
 
 static inline uint8_t bytes_u8(struct bytes *b)
 {
-	if (b->at < b->end)
-		return *b->at++;
-	b->bad = true;
-	return 0;
+	const uint8_t *at = bytes_skip(b, 1);
+
+	return at ? *at : 0;
 }
 
 static inline uint64_t bytes_uleb(struct bytes *b)
