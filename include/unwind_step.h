@@ -19,21 +19,6 @@ enum ht_step {
 	HT_STEP_ROOT = -3, /* nobody called this code */
 };
 
-/*
- * A walk between two steps. A register that is saved somewhere is read only when a rule asks for it:
- * most code finds its frame by rsp alone.
- */
-struct ht_walk {
-	__u64 pc;
-	__u64 sp; /* at `pc`, once the call has returned */
-	__u64 bp;
-	__u64 bp_at; /* where bp is saved; 0: bp is known; HT_LOST_AT: nowhere */
-	__u64 bx;
-	__u64 bx_at;
-	__u64 interrupted; /* where all registers of the interrupted code are, if pc is in it; else 0 */
-};
-#define HT_LOST_AT 1ULL
-
 /* A frame is not larger: what leads further is not a frame. */
 #define HT_FRAME_BYTES_MAX (16ULL << 20)
 

@@ -144,6 +144,26 @@ static int publish_planned(struct session *s)
 	return 0;
 }
 
+/* Rows for all code, before any range names them. */
+static void find_tables(struct session *s)
+{
+	struct unwinder *u = &s->unwinder;
+	uint32_t known = u->table_count;
+
+	for (uint32_t i = 0; i < s->image.range_count; i++) {
+		struct ht_range *range = &s->image.ranges[i];
+
+		if (range->module != HT_MODULE_NONE)
+			range->table =
+				unwinder_table(u, &s->kernel, &s->image.modules[range->module]);
+	}
+	if (u->table_count != known)
+		debug("unwind tables: %u, %u of them from the cache, %llu rows, %llu bytes, in "
+		      "%.1f ms",
+			u->table_count - 1, u->from_cache, (unsigned long long)u->rows,
+			(unsigned long long)unwinder_bytes(u), (double)u->spent_ns / 1e6);
+}
+
 /*
  * Publishes the image's ranges: written into the set that no walk uses, then made current by one
  * store. The set was given up one publication ago; walks that began before that have ended, for
@@ -154,6 +174,7 @@ static int publish_ranges(struct session *s)
 	struct ht_process *p = &s->tables.processes[s->slot];
 	uint32_t count = s->image.range_count, first;
 
+	find_tables(s);
 	if (count > HT_RANGES_PER_PROCESS) {
 		log_message(s->generation ? LOG_DEBUG : LOG_WARN,
 			"pid %d has %u executable mappings: stacks through those above the first "
@@ -211,12 +232,17 @@ int session_load(struct session *s, const struct table_limits *limits)
 	if (!error)
 		error = tables_configure(&s->tables, &s->kernel, limits);
 	if (!error)
+		error = unwinder_configure(&s->unwinder, &s->kernel, limits->max_unwind_mib << 20);
+	if (!error)
 		error = kernel_load(&s->kernel);
 	if (error)
 		return load_error(error);
 	error = tables_map(&s->tables, &s->kernel);
 	if (error)
 		return error;
+	error = unwinder_map(&s->unwinder, &s->kernel);
+	if (error)
+		return err(error, "cannot map the unwind tables: %s", strerror(-error));
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
@@ -397,6 +423,7 @@ void session_close(struct session *s)
 	links_close(&s->links);
 	sideband_close(&s->sideband);
 	ring_buffer__free(s->messages);
+	unwinder_release(&s->unwinder);
 	tables_unmap(&s->tables);
 	kernel_close(&s->kernel);
 	profile_release(&s->profile);

@@ -7,6 +7,7 @@
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
+#include "unwinder.h"
 
 struct session {
 	struct process process;
@@ -17,6 +18,7 @@ struct session {
 	struct tables tables;
 	struct links links;
 	struct sideband sideband;
+	struct unwinder unwinder;
 	struct profile profile;
 	uint32_t slot;
 	uint32_t generation;   /* of the ranges in the kernel */

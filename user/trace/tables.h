@@ -14,12 +14,14 @@
 struct table_limits {
 	uint64_t max_live; /* blocks */
 	uint64_t max_stacks;
-	uint64_t max_in_flight; /* realloc and posix_memalign calls at one moment */
+	uint64_t max_in_flight;	 /* realloc and posix_memalign calls at one moment */
+	uint64_t max_unwind_mib; /* of unwind tables */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
 	{                                                                                          \
-		.max_live = 2U << 20, .max_stacks = 32U << 10, .max_in_flight = 8U << 10           \
+		.max_live = 2U << 20, .max_stacks = 32U << 10, .max_in_flight = 8U << 10,          \
+		.max_unwind_mib = 128                                                              \
 	}
 
 struct mapping {
