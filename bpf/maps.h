@@ -119,7 +119,7 @@ struct ht_scratch {
 	 * apart.
 	 */
 	u64 base;	/* address of the first valid byte of user stack in `stack` */
-	u64 valid;	/* bytes from there on */
+	u64 valid;	/* words that begin at fewer bytes from there are whole */
 	u64 extent;	/* bytes of stack that walks here needed lately */
 	u64 absent;	/* the page behind some stack: reading into it fails */
 	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */
