@@ -7,12 +7,13 @@
 #   make install    PREFIX, DESTDIR
 #   make lint       formatting, clang-tidy, include directions, shell scripts
 #   SANITIZER=address,undefined: everything into build/sanitized
+#   TRUTH=1: into build/truth, ships stacks for another unwinder to check
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 CLANG    ?= clang
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
-BUILD    := build$(if $(SANITIZER),/sanitized)
+BUILD    := build$(if $(SANITIZER),/sanitized)$(if $(TRUTH),/truth)
 
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -22,7 +23,7 @@ OPTIMIZE := $(if $(DEBUG),-O0,-O2)
 SANITIZE := $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-sanitize-recover=all)
 CFLAGS   += -std=gnu11 -g $(OPTIMIZE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wundef \
             -fno-omit-frame-pointer -fstack-protector-strong $(SANITIZE)
-CPPFLAGS += -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
+CPPFLAGS += $(if $(TRUTH),-DHEAPTAP_TRUTH) -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
 LDFLAGS  += $(SANITIZE)
 # What a unit test links, and what the program adds: libbpf stays in trace/.
 CORE_LIBS := -ldw -lelf -lZydis -liberty -lm
@@ -115,6 +116,10 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 build/bench/bench: $(BENCH_OBJS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
+
+build/truth/unwind: tests/truth/unwind.c user/trace/truth.h $(wildcard include/*.h) | build/truth/
+	$(call say,CC,$<)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -O2 -g -Wall -Wextra -Werror $< -ldw -lelf -o $@
 
 workloads: $(WORKLOADS)
 unit: $(UNIT_TESTS)

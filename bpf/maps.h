@@ -95,6 +95,14 @@ struct {
 const struct ht_bucket *ht_bucket_type __attribute__((unused));
 const struct ht_unwind_line *ht_unwind_line_type __attribute__((unused));
 
+/* Of the thread that is looked at; bx, as bp, only to find its frames. */
+struct ht_regs {
+	u64 pc;
+	u64 sp;
+	u64 bp;
+	u64 bx;
+};
+
 struct ht_pc_entry {
 	u64 pc;
 	u64 frame;
@@ -127,6 +135,8 @@ struct ht_scratch {
 	u64 rule;	/* of the last frame */
 	u64 seen;	/* flags of all rules of the walk */
 	struct ht_walk walk;
+	struct ht_regs regs; /* tests: where the walk began */
+	u64 truth_count;
 	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
 	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
 } __attribute__((aligned(4096)));

@@ -12,6 +12,7 @@
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "session_internal.h"
+#include "truth.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
 #define START_UP_ATTEMPTS 8
@@ -233,8 +234,10 @@ int session_load(struct session *s, const struct table_limits *limits)
 		error = tables_configure(&s->tables, &s->kernel, limits);
 	if (!error)
 		error = unwinder_configure(&s->unwinder, &s->kernel, limits->max_unwind_mib << 20);
-	if (!error)
+	if (!error) {
+		truth_configure(s);
 		error = kernel_load(&s->kernel);
+	}
 	if (error)
 		return load_error(error);
 	error = tables_map(&s->tables, &s->kernel);
@@ -246,7 +249,9 @@ int session_load(struct session *s, const struct table_limits *limits)
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
-	error = copy_modules(s);
+	error = truth_open(s);
+	if (!error)
+		error = copy_modules(s);
 	return error ? error : add_process(s);
 }
 
@@ -371,6 +376,7 @@ int session_wait(struct session *s, uint64_t deadline, int signal_fd, int output
 			errno != EINTR)
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
+		truth_consume(s);
 		if (fds[1].revents)
 			return SESSION_SIGNAL;
 		if (fds[0].revents)
@@ -422,6 +428,7 @@ void session_close(struct session *s)
 		return;
 	links_close(&s->links);
 	sideband_close(&s->sideband);
+	truth_close(s);
 	ring_buffer__free(s->messages);
 	unwinder_release(&s->unwinder);
 	tables_unmap(&s->tables);
