@@ -39,9 +39,13 @@ APP_OBJS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c user/cli/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 WORKLOAD_CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -Wall -Wextra -Werror
+# As distributions build: no frame pointers.
+BARE_CFLAGS := -O2 -g -fomit-frame-pointer -pthread -Wall -Wextra -Werror
+RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
-             build/workloads/exact-static build/workloads/exact-stripped
+             build/workloads/exact-static build/workloads/exact-stripped \
+             build/workloads/bare build/workloads/bare-cxx $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
@@ -94,6 +98,18 @@ build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/worklo
 build/workloads/%: tests/workloads/%.cc tests/workloads/workload.h | build/workloads/
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(WORKLOAD_CFLAGS) $< -o $@
+
+build/workloads/bare: tests/workloads/bare/bare.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) $< -o $@
+
+build/workloads/bare-cxx: tests/workloads/bare/bare-cxx.cc | build/workloads/
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(BARE_CFLAGS) $< -o $@
+
+build/workloads/bare-rust: tests/workloads/bare/bare-rust.rs | build/workloads/
+	$(call say,RUSTC,$<)
+	$(Q)$(RUSTC) -O -g $< -o $@
 
 build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$@)

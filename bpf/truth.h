@@ -10,6 +10,10 @@
 
 #define TRUTH_PAGES (HT_TRUTH_BYTES / HT_STACK_BYTES)
 
+/*
+ * Page by page, for a stack that lies within another has pages in between that were never touched: they
+ * cannot be read, and hold zeros.
+ */
 static __always_inline u32 read_pages(struct ht_truth *t, u64 sp)
 {
 	u32 rest = HT_STACK_BYTES - (sp & (HT_STACK_BYTES - 1)), bytes = 0;
@@ -18,13 +22,10 @@ static __always_inline u32 read_pages(struct ht_truth *t, u64 sp)
 		u8 *to = t->stack + i * HT_STACK_BYTES;
 		void *from = (void *)(sp + i * HT_STACK_BYTES);
 
-		if (!bpf_probe_read_user(to, HT_STACK_BYTES, from)) {
-			bytes += HT_STACK_BYTES;
-			continue;
-		}
-		if (rest <= HT_STACK_BYTES && !bpf_probe_read_user(to, rest, from))
-			bytes += rest;
-		break;
+		if (!bpf_probe_read_user(to, HT_STACK_BYTES, from))
+			bytes = (i + 1) * HT_STACK_BYTES;
+		else if (rest <= HT_STACK_BYTES && !bpf_probe_read_user(to, rest, from))
+			bytes = i * HT_STACK_BYTES + rest;
 	}
 	return bytes;
 }
