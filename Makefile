@@ -45,7 +45,8 @@ RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
              build/workloads/exact-static build/workloads/exact-stripped \
-             build/workloads/bare build/workloads/bare-cxx $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
+             build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
+             build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
@@ -98,6 +99,14 @@ build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/worklo
 build/workloads/%: tests/workloads/%.cc tests/workloads/workload.h | build/workloads/
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(WORKLOAD_CFLAGS) $< -o $@
+
+build/workloads/bare%.so: tests/workloads/bare/bare%.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) -shared -fPIC $< -o $@
+
+build/workloads/bare%: tests/workloads/bare/bare%.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) $< -o $@
 
 build/workloads/bare: tests/workloads/bare/bare.c | build/workloads/
 	$(call say,CC,$<)

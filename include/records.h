@@ -320,7 +320,7 @@ struct ht_truth {
 	__u64 frames[HT_MAX_FRAMES + 1];
 	__u32 stack_bytes; /* from sp on */
 	__u32 reserved;
-	__u8 stack[HT_TRUTH_BYTES];
+	__u8 stack[HT_TRUTH_BYTES + HT_STACK_BYTES]; /* the verifier knows no better */
 };
 
 struct ht_message {

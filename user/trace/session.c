@@ -337,12 +337,20 @@ static int refresh_image(struct session *s)
 			attach_module(s, s->plan_modules))
 			warn("the allocator of %s is not traced", m->path);
 	}
-	return error ? error : publish_ranges(s);
+	if (!error)
+		error = publish_ranges(s);
+	if (!error && s->stale_since_ns) {
+		s->unwinder.newest_ns = (int64_t)(clock_monotonic_ns() - s->stale_since_ns);
+		debug("new code has rows %.1f ms after it was mapped",
+			(double)s->unwinder.newest_ns / NS_PER_MS);
+	}
+	s->stale_since_ns = 0;
+	return error;
 }
 
 static int follow_target(struct session *s)
 {
-	struct sideband_news news = { .mapped = s->stale };
+	struct sideband_news news = { .mapped = s->stale, .mapped_ns = s->stale_since_ns };
 	uint64_t now = clock_monotonic_ns();
 
 	sideband_read(&s->sideband, s->process.pid, &news);
@@ -350,6 +358,7 @@ static int follow_target(struct session *s)
 	if (news.exec || session_after_exec(s))
 		return SESSION_TARGET_EXEC;
 	s->stale = news.mapped;
+	s->stale_since_ns = news.mapped_ns;
 	/* A JIT maps code all the time: what it costs us to follow stays small. */
 	if (!s->stale || now - s->refreshed_ns < REFRESH_MS * NS_PER_MS)
 		return 0;

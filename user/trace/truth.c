@@ -5,7 +5,9 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/err.h"
@@ -15,16 +17,18 @@
 
 static struct ring_buffer *ring;
 static FILE *file;
+static unsigned long wanted;
 
 void truth_configure(struct session *s)
 {
-	const char *what = getenv("HEAPTAP_TRUTH"), *name = what ? strchr(what, ':') : NULL;
+	char *rest, *what = getenv("HEAPTAP_TRUTH");
 
-	if (!name)
+	if (!what)
 		return;
-	s->kernel.knobs->truth_every = (uint32_t)strtoul(what, NULL, 10);
+	s->kernel.knobs->truth_every = (uint32_t)strtoul(what, &rest, 10);
+	wanted = strtoul(rest + (*rest == ':'), &rest, 10);
 	bpf_map__set_max_entries(s->kernel.maps.truths, RING_BYTES);
-	file = fopen(name + 1, "we");
+	file = fopen(rest + (*rest == ':'), "we");
 }
 
 /* A module may be mapped executable more than once: the first range that fits is as good as any. */
@@ -56,12 +60,16 @@ static int on_truth(void *context, void *data, size_t size)
 		.stack_bytes = t->stack_bytes };
 
 	(void)size;
+	if (!wanted)
+		return 0;
 	for (uint32_t i = 0; i < r.frame_count && i < HT_MAX_FRAMES; i++) {
 		r.addresses[i] = runtime_address(s, t->frames[i]);
 		r.interrupted[i] = ht_frame_tag(t->frames[i]) == HT_FRAME_PC;
 	}
 	fwrite(&r, sizeof(r), 1, file);
 	fwrite(t->stack, 1, r.stack_bytes, file);
+	if (!--wanted)
+		raise(SIGINT); /* enough: the last report */
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Test builds (make TRUTH=1): with HEAPTAP_TRUTH=EVERY:FILE in the environment, registers, stack and our
- * frames of each EVERY-th event go to FILE, a struct truth_record each, for another unwinder to check.
+ * Test builds (make TRUTH=1): with HEAPTAP_TRUTH=EVERY:COUNT:FILE in the environment, registers, stack and
+ * our frames of each EVERY-th event go to FILE, a struct truth_record each, for another unwinder to check;
+ * after COUNT of them the run ends as by SIGINT.
  */
 #ifndef HEAPTAP_TRUTH_H
 #define HEAPTAP_TRUTH_H

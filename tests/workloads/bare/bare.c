@@ -6,10 +6,11 @@
  *
  * Allocates until its standard input ends. deep: below 60 frames of sixteen functions; variable: below
  * alloca, arrays of variable length and realigned stacks; signal: in a handler on a stack of its own,
- * which lies within the main one, so that whoever copies the stack copies both.
+ * below that of the thread in memory, so that whoever copies 64 KiB from there copies both.
  */
 #include <alloca.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -191,12 +192,35 @@ static int run(void (*body)(unsigned int))
 	}
 }
 
-int main(int argc, char **argv)
+#define OWN_BYTES    16384
+#define THREAD_BYTES 32768
+static char stacks[OWN_BYTES + THREAD_BYTES] __attribute__((aligned(4096)));
+
+static void *run_signals(void *argument)
 {
-	char stack[32768];
-	const stack_t own = { .ss_sp = stack, .ss_size = sizeof(stack) };
+	const stack_t own = { .ss_sp = stacks, .ss_size = OWN_BYTES };
 	const struct sigaction action = { .sa_sigaction = on_signal,
 		.sa_flags = SA_ONSTACK | SA_SIGINFO };
+
+	sigaltstack(&own, NULL);
+	sigaction(SIGUSR1, &action, NULL);
+	run(by_signals);
+	return argument;
+}
+
+static int in_thread(void)
+{
+	pthread_attr_t attributes;
+	pthread_t thread;
+
+	pthread_attr_init(&attributes);
+	pthread_attr_setstack(&attributes, stacks + OWN_BYTES, THREAD_BYTES);
+	return pthread_create(&thread, &attributes, run_signals, NULL) ||
+	       pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv)
+{
 	const char *what = argc > 1 ? argv[1] : "deep";
 
 	for (int i = 2; i + 1 < argc; i += 2) {
@@ -205,11 +229,9 @@ int main(int argc, char **argv)
 		else
 			pause_us = (unsigned int)atoi(argv[i + 1]);
 	}
-	sigaltstack(&own, NULL);
-	sigaction(SIGUSR1, &action, NULL);
 	printf("ready %d\n", (int)getpid());
 	fflush(stdout);
-	if (!strcmp(what, "variable"))
-		return run(variable);
-	return run(!strcmp(what, "signal") ? by_signals : deep);
+	if (!strcmp(what, "signal"))
+		return in_thread();
+	return run(!strcmp(what, "variable") ? variable : deep);
 }
