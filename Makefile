@@ -48,7 +48,8 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
              build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
              build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
-BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
+BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \
+              build/bench/levels-cxx.o
 
 .PHONY: all deps demo check check-full bench install lint format workloads unit clean
 .DELETE_ON_ERROR:
@@ -138,9 +139,17 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 	$(call say,CC,$<)
 	$(Q)$(CC) -std=gnu11 -O2 -g -fno-omit-frame-pointer -Wall -Wextra -Werror -Ibuild/bench -c $< -o $@
 
+build/bench/levels.o: tests/bench/levels.c tests/bench/levels.h | build/bench/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) -c $< -o $@
+
+build/bench/levels-cxx.o: tests/bench/levels-cxx.cc tests/bench/levels.h | build/bench/
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(BARE_CFLAGS) -c $< -o $@
+
 build/bench/bench: $(BENCH_OBJS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
+	$(Q)$(CXX) $^ -lbpf -lelf -lz -lm -o $@
 
 build/truth/unwind: tests/truth/unwind.c user/trace/truth.h $(wildcard include/*.h) | build/truth/
 	$(call say,CC,$<)

@@ -176,53 +176,57 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 	return 0;
 }
 
-/* The frame of the code at the walk's pc, and its rule in s->rule: from the cache, where it mostly is. */
-static __always_inline u64 walk_frame(struct ht_scratch *s, u32 scratch_index, u32 slot)
-{
-	u64 pc = s->walk.pc - 1, space = s->space;
-	struct ht_pc_entry *set = pc_set(s, pc);
-
-	if (pc_is(&set[0], pc, space)) {
-		s->rule = set[0].rule;
-		return set[0].frame;
-	}
-	if (pc_is(&set[1], pc, space)) {
-		s->rule = set[1].rule;
-		return set[1].frame;
-	}
-	return frame_slowly(scratch_index, slot);
-}
-
 /*
  * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
- * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it.
+ * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
+ * in registers: through memory the steps would wait for each other.
  */
 static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slot)
 {
-	u64 hash = 0;
-	int end = HT_UNWIND_DEPTH;
+	u64 pc = s->walk.pc, sp = s->walk.sp, hash = 0, frame, rule;
+	int end = HT_UNWIND_DEPTH, step;
+	u32 i;
 
-	for (u32 i = 0; i < HT_MAX_FRAMES; i++) {
-		u64 frame = walk_frame(s, scratch_index, slot), rule;
+	for (i = 0; i < HT_MAX_FRAMES; i++) {
+		struct ht_pc_entry *set = pc_set(s, pc - 1);
 
+		if (pc_is(&set[0], pc - 1, s->space)) {
+			frame = set[0].frame;
+			rule = set[0].rule;
+		} else if (pc_is(&set[1], pc - 1, s->space)) {
+			frame = set[1].frame;
+			rule = set[1].rule;
+		} else {
+			s->walk.pc = pc;
+			s->walk.sp = sp;
+			frame = frame_slowly(scratch_index, slot);
+			pc = s->walk.pc;
+			rule = s->rule;
+		}
 		if (!frame) {
 			end = HT_UNWIND_NO_CODE;
 			break;
 		}
 		s->frames[i] = frame;
-		s->frame_count = i + 1;
 		hash = hash_frame(hash, frame);
-		rule = s->rule;
-		s->seen |= rule;
-		if (step_quickly(s, rule))
+		if (step_quickly(s, rule, &pc, &sp))
 			continue;
-		end = step_slowly(scratch_index);
-		if (end == HT_STEP_CALLED)
+		s->walk.pc = pc;
+		s->walk.sp = sp;
+		s->rule = rule;
+		step = step_slowly(scratch_index);
+		pc = s->walk.pc;
+		sp = s->walk.sp;
+		if (step == HT_STEP_CALLED)
 			continue;
-		if (end != HT_STEP_INTERRUPTED)
+		if (step != HT_STEP_INTERRUPTED) {
+			end = step;
+			i++;
 			break;
+		}
 		s->space = SPACE_NONE;
 	}
+	s->frame_count = i;
 	s->hash = hash;
 	return end;
 }
@@ -249,11 +253,10 @@ static __always_inline int stack_capture(
 	s->walk.bp_at = 0;
 	s->walk.bx = regs->bx;
 	s->walk.bx_at = 0;
-	s->walk.interrupted = 0;
+	s->walk.interrupted_sp = 0;
 	s->seen = 0;
 	if (knobs.truth_every)
 		s->regs = *regs;
-	s->frame_count = 0;
 	end = walk(s, scratch_index, slot);
 	s->flags = 0;
 	if (end != HT_STEP_ROOT || s->seen & HT_RULE_FALLBACK)

@@ -80,18 +80,26 @@ __noinline int step_slowly(u32 scratch_index)
 {
 	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 
-	return s ? ht_step(s, &s->walk, s->rule) : HT_UNWIND_UNREADABLE;
+	if (!s)
+		return HT_UNWIND_UNREADABLE;
+	s->seen |= s->rule;
+	return ht_step(s, &s->walk, s->rule);
 }
 
-/*
- * The usual step: CFA by rsp or rbp, all words in the window. False: nothing is changed but that rbp may
- * be known now.
- */
-static __always_inline int step_quickly(struct ht_scratch *s, u64 rule)
-{
-	u64 base = s->walk.sp, cfa;
+/* Where the usual frame ends above the one before: a word of the same window, aligned. */
+#define QUICK_FRAME_MASK (~0x1ff8)
 
-	if ((rule & (HT_RULE_KIND | HT_RULE_AT_BP)) == HT_CFA_BP) {
+/*
+ * The usual step, as ht_step() would take it: CFA by rsp or rbp, all words in the window. pc and sp are
+ * the walk's, here in registers. False: nothing is changed but that rbp may be known now.
+ */
+static __always_inline int step_quickly(struct ht_scratch *s, u64 rule, u64 *pc, u64 *sp)
+{
+	u64 kind = rule & (HT_RULE_KIND | HT_RULE_AT_BP | HT_RULE_FALLBACK);
+	u64 base = *sp, slot;
+	u32 saved = (u32)rule >> 8;
+
+	if (kind == HT_CFA_BP) {
 		if (s->walk.bp_at) {
 			if (!in_window(s, s->walk.bp_at))
 				return 0;
@@ -99,15 +107,23 @@ static __always_inline int step_quickly(struct ht_scratch *s, u64 rule)
 			s->walk.bp_at = 0;
 		}
 		base = s->walk.bp;
-	} else if ((rule & (HT_RULE_KIND | HT_RULE_AT_BP)) != HT_CFA_SP) {
+	} else if (kind != HT_CFA_SP) {
 		return 0;
 	}
-	cfa = base + (s64)ht_rule_operand(rule);
-	if (!ht_plausible_cfa(s->walk.sp, cfa) || !in_window(s, cfa - 8))
+	slot = base + ((s64)rule >> 32) - sizeof(u64); /* of the return address */
+	if ((slot - *sp) & QUICK_FRAME_MASK || !in_window(s, slot))
 		return 0;
-	s->walk.pc = window_word(s, cfa - 8);
-	ht_step_registers(&s->walk, rule, cfa);
-	s->walk.interrupted = 0;
+	*pc = window_word(s, slot);
+	*sp = slot + sizeof(u64);
+	if (saved) {
+		s64 rbp = (__s16)(saved >> 8);
+		u32 rbx = (u8)saved;
+
+		if (rbp)
+			s->walk.bp_at = rbp == HT_RBP_LOST ? HT_LOST_AT : *sp + 8 * rbp;
+		if (rbx)
+			s->walk.bx_at = rbx == HT_RBX_LOST ? HT_LOST_AT : *sp - 8 * rbx;
+	}
 	return 1;
 }
 

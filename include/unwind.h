@@ -115,7 +115,8 @@ struct ht_walk {
 	__u64 bp_at; /* where bp is saved; 0: bp is known; HT_LOST_AT: nowhere */
 	__u64 bx;
 	__u64 bx_at;
-	__u64 interrupted; /* where all registers of the interrupted code are, if pc is in it; else 0 */
+	__u64 interrupted;    /* where all registers of code are that a signal interrupted */
+	__u64 interrupted_sp; /* its rsp: no other frame has this one */
 };
 #define HT_LOST_AT 1ULL
 

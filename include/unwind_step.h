@@ -100,6 +100,7 @@ static inline int ht_step_signal(struct ht_reader *r, struct ht_walk *w, __u64 r
 	w->bp_at = registers + HT_SIGNAL_RBP;
 	w->bx_at = registers + HT_SIGNAL_RBX;
 	w->interrupted = registers;
+	w->interrupted_sp = w->sp;
 	return HT_STEP_INTERRUPTED;
 }
 
@@ -116,7 +117,7 @@ static inline int ht_rare_cfa(struct ht_reader *r, struct ht_walk *w, __u64 rule
 		*cfa = w->bx + (__s64)operand;
 		return 0;
 	case HT_CFA_REGISTER:
-		at = w->interrupted ? ht_signal_offset((__u8)operand) : 0;
+		at = w->interrupted_sp == w->sp ? ht_signal_offset((__u8)operand) : 0;
 		if (!at)
 			return HT_UNWIND_REGISTER;
 		if (read_user(r, w->interrupted + at, cfa))
@@ -172,7 +173,6 @@ static inline int ht_step(struct ht_reader *r, struct ht_walk *w, __u64 rule)
 	if (read_user(r, cfa - 8, &w->pc))
 		return HT_UNWIND_UNREADABLE;
 	ht_step_registers(w, rule, cfa);
-	w->interrupted = 0;
 	return HT_STEP_CALLED;
 }
 #endif

@@ -123,7 +123,7 @@ int bench_attach(const struct bench_opts *opts)
 			rc = -ENOMEM;
 	}
 	if (!rc)
-		rc = target_start(&target);
+		rc = target_start(&target, TARGET_C);
 	if (!rc) {
 		printf("attach and detach: %u times, the target idle\n", opts->attaches);
 		if (!opts->heaptap)
