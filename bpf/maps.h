@@ -116,7 +116,7 @@ struct ht_pc_entry {
  * slower.
  */
 struct ht_scratch {
-	u8 stack[2 * HT_STACK_BYTES];
+	u8 stack[2 * HT_STACK_BYTES]; /* a power of two; a page of it is only for the offset */
 	u64 busy;
 	/* The stack last captured here. */
 	u64 hash; /* of its frames */
@@ -127,6 +127,7 @@ struct ht_scratch {
 	 * apart.
 	 */
 	u64 base;	/* address of the first valid byte of user stack in `stack` */
+	u64 shift;	/* from an address to its place in `stack` */
 	u64 valid;	/* words that begin at fewer bytes from there are whole */
 	u64 extent;	/* bytes of stack that walks here needed lately */
 	u64 absent;	/* the page behind some stack: reading into it fails */
@@ -134,6 +135,7 @@ struct ht_scratch {
 	u64 walk_space; /* the same for the whole walk, which a change of the mappings may overtake */
 	u64 rule;	/* of the last frame */
 	u64 seen;	/* flags of all rules of the walk */
+	u64 index;	/* of this buffer, while a step is taken slowly */
 	struct ht_walk walk;
 	struct ht_regs regs; /* tests: where the walk began */
 	u64 truth_count;

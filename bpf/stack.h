@@ -53,9 +53,11 @@ static __always_inline u64 pc_space(const struct ht_process *p)
 	return (u64)p->slot << 32 | p->generation;
 }
 
+#define HASH_FACTOR 0x9e3779b97f4a7c15ULL
+
 static __always_inline u64 hash_frame(u64 hash, u64 frame)
 {
-	hash = (hash ^ frame) * 0x9e3779b97f4a7c15ULL;
+	hash = (hash ^ frame) * HASH_FACTOR;
 	return hash ^ hash >> 32;
 }
 
@@ -184,10 +186,10 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slot)
 {
 	u64 pc = s->walk.pc, sp = s->walk.sp, hash = 0, frame, rule;
-	int end = HT_UNWIND_DEPTH, step;
-	u32 i;
+	int end = HT_STEP_CALLED;
+	u32 i = 0;
 
-	for (i = 0; i < HT_MAX_FRAMES; i++) {
+	while (i < HT_MAX_FRAMES) {
 		struct ht_pc_entry *set = pc_set(s, pc - 1);
 
 		if (pc_is(&set[0], pc - 1, s->space)) {
@@ -202,33 +204,31 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slo
 			frame = frame_slowly(scratch_index, slot);
 			pc = s->walk.pc;
 			rule = s->rule;
+			if (!frame) {
+				end = HT_UNWIND_NO_CODE;
+				break;
+			}
 		}
-		if (!frame) {
-			end = HT_UNWIND_NO_CODE;
-			break;
-		}
-		s->frames[i] = frame;
-		hash = hash_frame(hash, frame);
+		s->frames[i++] = frame;
+		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
+		hash = (hash ^ frame) * HASH_FACTOR;
 		if (step_quickly(s, rule, &pc, &sp))
 			continue;
 		s->walk.pc = pc;
 		s->walk.sp = sp;
 		s->rule = rule;
-		step = step_slowly(scratch_index);
+		end = step_slowly(scratch_index);
 		pc = s->walk.pc;
 		sp = s->walk.sp;
-		if (step == HT_STEP_CALLED)
-			continue;
-		if (step != HT_STEP_INTERRUPTED) {
-			end = step;
-			i++;
+		if (end == HT_STEP_INTERRUPTED)
+			s->space = SPACE_NONE;
+		else if (end != HT_STEP_CALLED)
 			break;
-		}
-		s->space = SPACE_NONE;
+		end = HT_STEP_CALLED;
 	}
 	s->frame_count = i;
-	s->hash = hash;
-	return end;
+	s->hash = hash ^ hash >> 32;
+	return end == HT_STEP_CALLED ? HT_UNWIND_DEPTH : end;
 }
 
 /*
@@ -244,7 +244,7 @@ static __always_inline int stack_capture(
 	u32 count;
 	int end;
 
-	if (!p || window_read(s, sp, s->extent + HT_STACK_SLACK))
+	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
 		return -1;
 	s->space = s->walk_space = pc_space(p);
 	s->walk.pc = window_word(s, sp);

@@ -8,7 +8,7 @@
 
 #include "stack.h"
 
-#define TRUTH_PAGES (HT_TRUTH_BYTES / HT_STACK_BYTES)
+#define TRUTH_PAGES (HT_TRUTH_BYTES / HT_PAGE_BYTES)
 
 /*
  * Page by page, for a stack that lies within another has pages in between that were never touched: they
@@ -16,20 +16,20 @@
  */
 static __always_inline u32 read_pages(struct ht_truth *t, u64 sp)
 {
-	u32 offset = sp & (HT_STACK_BYTES - 1), rest = HT_STACK_BYTES - offset, bytes = 0;
+	u32 offset = sp & (HT_PAGE_BYTES - 1), rest = HT_PAGE_BYTES - offset, bytes = 0;
 
 	for (u32 i = 0; i < TRUTH_PAGES; i++) {
-		u8 *to = t->stack + i * HT_STACK_BYTES;
-		void *from = (void *)(sp + i * HT_STACK_BYTES);
+		u8 *to = t->stack + i * HT_PAGE_BYTES;
+		void *from = (void *)(sp + i * HT_PAGE_BYTES);
 
-		if (!bpf_probe_read_user(to, HT_STACK_BYTES, from)) {
-			bytes = (i + 1) * HT_STACK_BYTES;
+		if (!bpf_probe_read_user(to, HT_PAGE_BYTES, from)) {
+			bytes = (i + 1) * HT_PAGE_BYTES;
 			continue;
 		}
-		if (rest <= HT_STACK_BYTES && !bpf_probe_read_user(to, rest, from))
-			bytes = i * HT_STACK_BYTES + rest;
-		if (rest < HT_STACK_BYTES && !bpf_probe_read_user(to + rest, offset, from + rest))
-			bytes = (i + 1) * HT_STACK_BYTES;
+		if (rest <= HT_PAGE_BYTES && !bpf_probe_read_user(to, rest, from))
+			bytes = i * HT_PAGE_BYTES + rest;
+		if (rest < HT_PAGE_BYTES && !bpf_probe_read_user(to + rest, offset, from + rest))
+			bytes = (i + 1) * HT_PAGE_BYTES;
 	}
 	return bytes;
 }

@@ -59,9 +59,9 @@ static __always_inline int read_stack_word(struct ht_scratch *s, u64 address, u6
 		if (s->base - address < WINDOW_BEHIND)
 			return bpf_probe_read_user(word, sizeof(*word), (void *)address) ? -1 : 0;
 		/* From the frame's start on: what it saves is read soon. */
-		if (address - s->walk.sp < HT_STACK_BYTES / 2)
+		if (address - s->walk.sp < HT_PAGE_BYTES / 2)
 			base = s->walk.sp & ~7ULL;
-		if (window_read(s, base, HT_STACK_BYTES) || !in_window(s, address))
+		if (window_read(s, s->index, base, HT_PAGE_BYTES) || !in_window(s, address))
 			return -1;
 	}
 	*word = window_word(s, address);
@@ -82,6 +82,7 @@ __noinline int step_slowly(u32 scratch_index)
 
 	if (!s)
 		return HT_UNWIND_UNREADABLE;
+	s->index = scratch_index;
 	s->seen |= s->rule;
 	return ht_step(s, &s->walk, s->rule);
 }
@@ -95,9 +96,8 @@ __noinline int step_slowly(u32 scratch_index)
  */
 static __always_inline int step_quickly(struct ht_scratch *s, u64 rule, u64 *pc, u64 *sp)
 {
-	u64 kind = rule & (HT_RULE_KIND | HT_RULE_AT_BP | HT_RULE_FALLBACK);
+	u64 kind = rule & (HT_RULE_KIND | HT_RULE_AT_BP | HT_RULE_FALLBACK | HT_RULE_LOST);
 	u64 base = *sp, slot;
-	u32 saved = (u32)rule >> 8;
 
 	if (kind == HT_CFA_BP) {
 		if (s->walk.bp_at) {
@@ -115,14 +115,14 @@ static __always_inline int step_quickly(struct ht_scratch *s, u64 rule, u64 *pc,
 		return 0;
 	*pc = window_word(s, slot);
 	*sp = slot + sizeof(u64);
-	if (saved) {
-		s64 rbp = (__s16)(saved >> 8);
-		u32 rbx = (u8)saved;
+	if ((u32)rule >> 8) {
+		s64 rbp = (s64)(rule << 32) >> 45 & ~7LL; /* 8 * ht_rule_rbp(rule), and so on */
+		u64 rbx = rule >> 5 & 0x7f8;
 
 		if (rbp)
-			s->walk.bp_at = rbp == HT_RBP_LOST ? HT_LOST_AT : *sp + 8 * rbp;
+			s->walk.bp_at = *sp + rbp;
 		if (rbx)
-			s->walk.bx_at = rbx == HT_RBX_LOST ? HT_LOST_AT : *sp - 8 * rbx;
+			s->walk.bx_at = *sp - rbx;
 	}
 	return 1;
 }

@@ -8,30 +8,53 @@
 
 #include "maps.h"
 
-/*
- * Makes the user stack from base on available, up to `bytes` of it, at most a page: 0 or -1. A read
- * that runs into the page behind the stack costs a fault, five times the read: where that page
- * begins is remembered.
- */
-static __always_inline int window_read(struct ht_scratch *s, u64 base, u32 bytes)
+static __always_inline int window_copy(struct ht_scratch *s, u64 base, u32 bytes)
 {
-	u32 offset = base & (HT_STACK_BYTES - 1), rest = HT_STACK_BYTES - offset;
+	s->valid = bytes - (sizeof(u64) - 1);
+	return bpf_probe_read_user(s->stack + (base & (HT_PAGE_BYTES - 1)), bytes, (void *)base) !=
+	       0;
+}
 
-	if (bytes > HT_STACK_BYTES)
-		bytes = HT_STACK_BYTES;
-	s->base = base;
-	if (bytes <= rest || base + rest != s->absent) {
-		s->valid = bytes - (sizeof(u64) - 1);
-		if (!bpf_probe_read_user(s->stack + offset, bytes, (void *)base))
+/* What can be read of pages that cannot all be: the first or the first two. Global, scalars only. */
+__noinline int window_read_pages(u32 scratch_index, u64 base, u32 bytes)
+{
+	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
+	u32 rest = HT_PAGE_BYTES - (base & (HT_PAGE_BYTES - 1));
+
+	if (!s)
+		return -1;
+	if (bytes > rest + HT_PAGE_BYTES) {
+		if (!window_copy(s, base, rest + HT_PAGE_BYTES)) {
+			s->absent = base + rest + HT_PAGE_BYTES;
 			return 0;
+		}
 	}
-	s->valid = rest - (sizeof(u64) - 1);
-	if (rest >= sizeof(u64) && !bpf_probe_read_user(s->stack + offset, rest, (void *)base)) {
+	if (rest >= sizeof(u64) && !window_copy(s, base, rest)) {
 		s->absent = base + rest;
 		return 0;
 	}
 	s->valid = 0;
 	return -1;
+}
+
+/*
+ * Makes the user stack from base on available, up to `bytes` of it: 0 or -1. A read that runs into the
+ * page behind the stack costs a fault, five times the read: where that page begins is remembered.
+ */
+static __always_inline int window_read(struct ht_scratch *s, u32 scratch_index, u64 base, u32 bytes)
+{
+	u64 room = s->absent - base;
+
+	if (bytes > room && room >= sizeof(u64))
+		bytes = room;
+	asm volatile("" : "+r"(bytes)); /* the verifier wants to see the limit last */
+	if (bytes > HT_STACK_BYTES)
+		bytes = HT_STACK_BYTES;
+	s->base = base;
+	s->shift = (base & (HT_PAGE_BYTES - 1)) - base;
+	if (!window_copy(s, base, bytes))
+		return 0;
+	return window_read_pages(scratch_index, base, bytes);
 }
 
 /*
@@ -60,7 +83,7 @@ static __always_inline int in_window(const struct ht_scratch *s, u64 address)
  */
 static __always_inline u64 window_word(const struct ht_scratch *s, u64 address)
 {
-	u64 at = (s->base & (HT_STACK_BYTES - 1)) + (address - s->base);
+	u64 at = address + s->shift;
 
 	return *(const u64 *)(s->stack + (at & (sizeof(s->stack) - sizeof(u64))));
 }

@@ -30,7 +30,8 @@
 #define HT_MAX_SEGMENTS	      16
 #define HT_MAX_SHARDS	      8
 #define HT_SCRATCH_PER_CPU    4
-#define HT_STACK_BYTES	      4096 /* of user stack, read at once */
+#define HT_PAGE_BYTES	      4096
+#define HT_STACK_BYTES	      8192 /* of user stack, read at once at most */
 #define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
 #define HT_PC_SETS	      256  /* of two entries, a scratch buffer; a power of two */
 #define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
@@ -320,7 +321,7 @@ struct ht_truth {
 	__u64 frames[HT_MAX_FRAMES + 1];
 	__u32 stack_bytes; /* from sp on */
 	__u32 reserved;
-	__u8 stack[HT_TRUTH_BYTES + HT_STACK_BYTES]; /* the verifier knows no better */
+	__u8 stack[HT_TRUTH_BYTES + HT_PAGE_BYTES]; /* the verifier knows no better */
 };
 
 struct ht_message {

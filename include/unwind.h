@@ -42,6 +42,8 @@ enum ht_cfa {
 #define HT_RULE_FALLBACK 0x20ULL /* made up where there are no rows: a frame pointer is hoped for */
 #define HT_RULE_ROOT	 0x40ULL /* of these: in the C library, which starts main and threads */
 
+#define HT_RULE_LOST 0x80ULL /* rbp or rbx is: set by ht_rule() */
+
 #define HT_RBP_LOST (-32768) /* changed, and not to be had */
 #define HT_RBX_LOST 255
 
@@ -53,6 +55,8 @@ enum ht_cfa {
 
 static inline __u64 ht_rule(enum ht_cfa kind, __u64 flags, __s32 operand, __s32 rbp, __u32 rbx)
 {
+	if (rbp == HT_RBP_LOST || rbx == HT_RBX_LOST)
+		flags |= HT_RULE_LOST;
 	return (__u64)(__u32)operand << 32 | (__u64)(__u16)rbp << 16 | (__u64)(__u8)rbx << 8 |
 	       flags | kind;
 }

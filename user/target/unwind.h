@@ -11,7 +11,7 @@
 
 /* What a table is, to itself and to the cache: another layout is another number. */
 #define UNWIND_MAGIC   0x6e757468U /* "htun" */
-#define UNWIND_VERSION 1
+#define UNWIND_VERSION 2
 
 #define UNWIND_MAX_RULES 65536
 
