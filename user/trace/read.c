@@ -193,7 +193,7 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	read_counters(s, &snap);
 	for (uint32_t i = 0; i < snap.site_count; i++)
 		add_site(s, i, &snap.sites[i]);
-	unwinder_figures(&s->unwinder, &snap.unwinder);
+	unwinder_figures(&s->tables.unwinder, &snap.unwinder);
 	snap.missed_events = kernel_missed_runs(&s->kernel);
 	scan.sites = snap.sites;
 	scan.now = kernel_birth_clock(&s->kernel);

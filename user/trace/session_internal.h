@@ -7,7 +7,6 @@
 #include "links.h"
 #include "session.h"
 #include "sideband.h"
-#include "unwinder.h"
 
 struct session {
 	struct process process;
@@ -17,8 +16,8 @@ struct session {
 	struct ring_buffer *messages;
 	struct tables tables;
 	struct links links;
+	bool linked_to_all; /* all processes hit the probes, not only this one */
 	struct sideband sideband;
-	struct unwinder unwinder;
 	struct profile profile;
 	uint32_t slot;
 	uint32_t generation;	 /* of the ranges in the kernel */

@@ -19,16 +19,17 @@ static struct ring_buffer *ring;
 static FILE *file;
 static unsigned long wanted;
 
-void truth_configure(struct session *s)
+void truth_configure(struct kernel *kernel)
 {
 	char *rest, *what = getenv("HEAPTAP_TRUTH");
 
 	if (!what)
 		return;
-	s->kernel.knobs->truth_every = (uint32_t)strtoul(what, &rest, 10);
+	kernel->knobs->truth_every = (uint32_t)strtoul(what, &rest, 10);
 	wanted = strtoul(rest + (*rest == ':'), &rest, 10);
-	bpf_map__set_max_entries(s->kernel.maps.truths, RING_BYTES);
-	file = fopen(rest + (*rest == ':'), "we");
+	bpf_map__set_max_entries(kernel->maps.truths, RING_BYTES);
+	if (!file) /* not again for each kind of link that is tried */
+		file = fopen(rest + (*rest == ':'), "we");
 }
 
 /* A module may be mapped executable more than once: the first range that fits is as good as any. */
@@ -100,9 +101,9 @@ void truth_close(struct session *s)
 
 #else
 
-void truth_configure(struct session *s)
+void truth_configure(struct kernel *kernel)
 {
-	(void)s;
+	(void)kernel;
 }
 
 int truth_open(struct session *s)

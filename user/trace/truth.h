@@ -22,9 +22,10 @@ struct truth_record {
 	/* followed by stack_bytes of stack, from sp on */
 };
 
+struct kernel;
 struct session;
 /* Before the load: the knob. */
-void truth_configure(struct session *s);
+void truth_configure(struct kernel *kernel);
 /* After the load, and with session_wait(). */
 int truth_open(struct session *s);
 void truth_consume(struct session *s);
