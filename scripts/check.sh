@@ -71,6 +71,7 @@ mkdir -p "$log"
 step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
+step "build that ships stacks" make -j"$jobs" TRUTH=1 all build/truth/unwind
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 	exit 1
@@ -83,6 +84,7 @@ suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: whole stacks" bats tests/e2e/stacks.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
