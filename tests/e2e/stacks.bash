@@ -14,7 +14,7 @@ TRUTH_WALK=${TRUTH_WALK:-$ROOT/build/truth/unwind}
 
 # walk_truth PID [EVERY]: at least 99.5 % equal frame for frame, at least 99 % reach the root.
 walk_truth() {
-	local pid=$1 every=${2:-$EVERY} pipe=$BATS_TEST_TMPDIR/stacks$((++SERIAL)) walker status=0
+	local pid=$1 every=${2:-$EVERY} pipe=$BATS_TEST_TMPDIR/stacks$((++SERIAL)) walker
 
 	[[ -x $TRUTHFUL && -x $TRUTH_WALK ]] || skip "the test build is not there: make TRUTH=1"
 	mkfifo "$pipe"
@@ -25,9 +25,8 @@ walk_truth() {
 	HEAPTAP_TRUTH=$every:$EVENTS:$pipe timeout -s INT "$LIMIT" "$TRUTHFUL" leaks -p "$pid" \
 		--mode exact --for 1h --every 1h --json </dev/null >"$HT_OUT" 2>"$HT_ERR" 3>&-
 	wait_exit "$walker"
-	status=$STATUS
 	grep ' events, ' "$pipe.out" | sed 's/^/# /' >&3
-	if ((status)); then
+	if ((STATUS)); then
 		tail -n 60 "$pipe.out"
 		return 1
 	fi

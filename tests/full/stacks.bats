@@ -9,8 +9,8 @@
 load ../e2e/helpers
 load ../e2e/stacks
 
-EVENTS=10000
-EVERY=1000
+EVENTS=${EVENTS:-10000}
+EVERY=${EVERY:-1000}
 LIMIT=900
 export BATS_TEST_TIMEOUT=1000
 

@@ -5,6 +5,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cfi.h"
@@ -46,12 +47,12 @@ static int read_at(int fd, void *to, uint64_t n, uint64_t offset)
 /* As many as there are, up to n, for what the file may describe too long. */
 static int read_section(int fd, struct buffer *out, uint64_t n, uint64_t offset)
 {
-	off_t end = lseek(fd, 0, SEEK_END);
+	struct stat st;
 
-	if (end < 0 || offset >= (uint64_t)end)
+	if (fstat(fd, &st) || offset >= (uint64_t)st.st_size)
 		return -ENOEXEC;
-	if (n > (uint64_t)end - offset)
-		n = (uint64_t)end - offset;
+	if (n > (uint64_t)st.st_size - offset)
+		n = (uint64_t)st.st_size - offset;
 	if (n > SECTION_BYTES_MAX)
 		return -EFBIG;
 	if (!buffer_extend(out, n))
