@@ -392,6 +392,78 @@ static void test_registers_are_read_late(void **state)
 	assert_int_equal(w.bp_at, BASE + 64);
 }
 
+/* The dynamic linker's resolver finds its frame by rbx, which what it calls has saved. */
+static void test_by_rbx(void **state)
+{
+	struct ht_walk w = { .pc = 1, .sp = BASE, .bx = 5 };
+
+	(void)state;
+	words[0] = BASE + 48; /* rbx, saved at CFA - 16 */
+	words[1] = 0x1234;
+	words[8] = 0x5678;
+	assert_int_equal(step(&w, ht_rule(HT_CFA_SP, 0, 16, 0, 2)), HT_STEP_CALLED);
+	assert_int_equal(w.bx_at, BASE);
+	assert_int_equal(step(&w, ht_rule(HT_CFA_BX, 0, 24, 0, 1)), HT_STEP_CALLED);
+	assert_int_equal(w.pc, 0x5678);
+	assert_int_equal(w.sp, BASE + 72);
+	assert_int_equal(w.bx_at, BASE + 64);
+}
+
+/* A stub pushes its number before it jumps: one word more from there on. */
+static void test_plt(void **state)
+{
+	struct ht_walk w = { .pc = 0x1000, .sp = BASE };
+
+	(void)state;
+	words[0] = 0x1234;
+	words[1] = 0x5678;
+	assert_int_equal(step(&w, ht_rule(HT_CFA_PLT, 0, 11, 0, 0)), HT_STEP_CALLED);
+	assert_int_equal(w.pc, 0x1234);
+	w = (struct ht_walk){ .pc = 0x100b, .sp = BASE };
+	assert_int_equal(step(&w, ht_rule(HT_CFA_PLT, 0, 11, 0, 0)), HT_STEP_CALLED);
+	assert_int_equal(w.pc, 0x5678);
+}
+
+static void test_kept_on_the_stack(void **state)
+{
+	struct ht_walk w = { .pc = 1, .sp = BASE, .bp = BASE + 32 };
+
+	(void)state;
+	words[2] = BASE + 64; /* hand-written code keeps its old rsp */
+	words[8] = 0x1234;
+	assert_int_equal(step(&w, ht_rule(HT_CFA_SP_DEREF, 0, 8 << 16 | 16, 0, 0)), HT_STEP_CALLED);
+	assert_int_equal(w.sp, BASE + 72);
+	assert_int_equal(w.pc, 0x1234);
+	w = (struct ht_walk){ .pc = 1, .sp = BASE, .bp = BASE + 32 };
+	words[3] = BASE + 128; /* compilers keep the CFA below rbp, and rbp at rbp */
+	words[15] = 0x5678;
+	assert_int_equal(step(&w, ht_rule(HT_CFA_BP_DEREF, HT_RULE_AT_BP, (uint16_t)-8, 0, 2)),
+		HT_STEP_CALLED);
+	assert_int_equal(w.pc, 0x5678);
+	assert_int_equal(w.bp_at, BASE + 32);
+	assert_int_equal(w.bx_at, BASE + 16);
+}
+
+/* Right above a signal frame every register is known, further up those that are saved. */
+static void test_interrupted_registers(void **state)
+{
+	const uint64_t rule = ht_rule(HT_CFA_REGISTER, 0, 16 << 8 | 10, 0, 0);
+	struct ht_walk w = { .pc = 1, .sp = BASE };
+
+	(void)state;
+	words[HT_SIGNAL_R8 / 8 + 2] = BASE + 272; /* r10 */
+	words[HT_SIGNAL_RSP / 8] = BASE + 256;
+	words[HT_SIGNAL_RIP / 8] = 0x1000;
+	words[35] = 0x1234;
+	assert_int_equal(step(&w, ht_rule(HT_CFA_SIGNAL, 0, 0, 0, 0)), HT_STEP_INTERRUPTED);
+	assert_int_equal(w.pc, 0x1000);
+	assert_int_equal(w.bp_at, BASE + HT_SIGNAL_RBP);
+	assert_int_equal(step(&w, rule), HT_STEP_CALLED);
+	assert_int_equal(w.pc, 0x1234);
+	assert_int_equal(w.sp, BASE + 288);
+	assert_int_equal(step(&w, rule), HT_UNWIND_REGISTER);
+}
+
 static void test_steps_that_fail(void **state)
 {
 	const struct ht_walk start = { .pc = 1, .sp = BASE, .bp = BASE - 64 };
@@ -464,6 +536,10 @@ int main(void)
 		cmocka_unit_test(test_interrupted_prologue),
 		cmocka_unit_test(test_plausible),
 		cmocka_unit_test(test_registers_are_read_late),
+		cmocka_unit_test(test_by_rbx),
+		cmocka_unit_test(test_plt),
+		cmocka_unit_test(test_kept_on_the_stack),
+		cmocka_unit_test(test_interrupted_registers),
 		cmocka_unit_test(test_steps_that_fail),
 		cmocka_unit_test(test_any_rule_ends),
 	};
