@@ -522,6 +522,24 @@ static void test_not_elf(void **state)
 	assert_int_equal(out.length, 0);
 }
 
+/* Found by the fuzzer: no bytes to read are no bytes to point at. */
+static void test_empty_names(void **state)
+{
+	struct buffer out CLEANUP_BUFFER = { 0 };
+	int fd CLEANUP_CLOSE = copy_of(path_of("libc.so.6"));
+	Elf64_Ehdr header;
+	Elf64_Shdr names;
+	off_t at;
+
+	(void)state;
+	assert_int_equal(pread(fd, &header, sizeof(header), 0), sizeof(header));
+	at = (off_t)(header.e_shoff + header.e_shstrndx * sizeof(names));
+	assert_int_equal(pread(fd, &names, sizeof(names), at), sizeof(names));
+	names.sh_size = 0;
+	assert_int_equal(pwrite(fd, &names, sizeof(names), at), sizeof(names));
+	assert_int_equal(parse(fd, &out), 0); /* by the program header, as in a stripped file */
+}
+
 static void test_cut_and_flipped(void **state)
 {
 	static const uint8_t program[] = { DW_CFA_advance_loc | 1, DW_CFA_def_cfa_offset, 16,
@@ -593,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_expressions),
 		cmocka_unit_test(test_states_are_remembered),
 		cmocka_unit_test(test_not_elf),
+		cmocka_unit_test(test_empty_names),
 		cmocka_unit_test(test_cut_and_flipped),
 		cmocka_unit_test(test_check),
 	};

@@ -49,7 +49,7 @@ static int read_section(int fd, struct buffer *out, uint64_t n, uint64_t offset)
 {
 	struct stat st;
 
-	if (fstat(fd, &st) || offset >= (uint64_t)st.st_size)
+	if (!n || fstat(fd, &st) || offset >= (uint64_t)st.st_size)
 		return -ENOEXEC;
 	if (n > (uint64_t)st.st_size - offset)
 		n = (uint64_t)st.st_size - offset;
