@@ -137,7 +137,7 @@ nginx_stacks() {
 sqlite_stacks() {
 	command -v sqlite3 >/dev/null || skip "no sqlite3"
 	cat >"$BATS_TEST_TMPDIR/load.sh" <<'SH'
-while :; do cat <<'SQL'
+while cat <<'SQL'
 create table if not exists t(a integer primary key, b text, c text);
 with recursive n(i) as (select 1 union all select i + 1 from n where i < 2000)
 	insert into t(b, c) select printf('%d text %d', i, i * 7), hex(randomblob(40)) from n;
@@ -148,7 +148,7 @@ select json_group_array(json_object('a', a, 'b', b)) from t where a % 17 = 0 lim
 drop index x;
 delete from t;
 SQL
-done
+do :; done
 SH
 	sh "$BATS_TEST_TMPDIR/load.sh" 2>/dev/null 3>&- | exec sqlite3 :memory: >/dev/null 2>&1 3>&- &
 	started $!
