@@ -8,7 +8,7 @@
 #ifndef HEAPTAP_BPF_INTERN_H
 #define HEAPTAP_BPF_INTERN_H
 
-#include "stack.h"
+#include "truth.h"
 #include "live_table.h"
 
 #define INDEX_PROBES                                                                               \
@@ -226,7 +226,8 @@ __noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain)
  * The site of a call: captures the stack above a function whose first instruction is about to run, and
  * finds or makes its site. In line: on some CPUs each call and return costs 10 ns.
  */
-static __always_inline u32 site_of_stack(u32 scratch_index, u32 slot_domain, u64 sp, u64 bp)
+static __always_inline u32 site_of_stack(
+	u32 scratch_index, u32 slot_domain, const struct ht_regs *regs)
 {
 	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 	u32 slot = slot_domain >> 8, domain = slot_domain & 0xff;
@@ -234,7 +235,7 @@ static __always_inline u32 site_of_stack(u32 scratch_index, u32 slot_domain, u64
 
 	if (!s)
 		return slot;
-	if (stack_capture(s, scratch_index, slot, sp, bp)) {
+	if (stack_capture(s, scratch_index, slot, regs)) {
 		count_unattributed(slot, HT_UNATTRIBUTED_STACK_UNREADABLE);
 		return slot;
 	}

@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 #include "../include/records.h"
 #include "../include/frame.h"
+#include "../include/unwind.h"
 
 /* In sections of their own: the loader finds them by that name, and knows all that is in them. */
 const volatile struct ht_knobs knobs SEC(".rodata.knobs") = { .shard_count = 1 };
@@ -34,7 +35,8 @@ HT_ARRAY(sites, struct ht_site);		  /* dense */
 HT_ARRAY(site_counters, struct ht_site_counters); /* by site * shards + shard */
 HT_ARRAY(stack_index, u64); /* open addressing: hash >> 32 << 32 | stack + 1 */
 HT_ARRAY(site_index, u64);
-HT_ARRAY(threads, struct ht_thread); /* by thread id, modulo HT_THREAD_SLOTS */
+HT_ARRAY(unwind_tables, struct ht_unwind_table); /* by the table of a range */
+HT_ARRAY(threads, struct ht_thread);		 /* by thread id, modulo HT_THREAD_SLOTS */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -75,14 +77,37 @@ struct {
 		});
 } live_segments SEC(".maps");
 
-/* Else clang leaves the type of the inner value out of the BTF. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS);
+	__uint(max_entries, HT_UNWIND_SEGMENTS);
+	__type(key, u32);
+	__array(
+		values, struct {
+			__uint(type, BPF_MAP_TYPE_ARRAY);
+			__uint(map_flags, BPF_F_MMAPABLE);
+			__uint(max_entries, HT_UNWIND_SEGMENT_WORDS / HT_UNWIND_LINE_WORDS);
+			__type(key, u32);
+			__type(value, struct ht_unwind_line);
+		});
+} unwind_segments SEC(".maps");
+
+/* Else clang leaves the types of the inner values out of the BTF. */
 const struct ht_bucket *ht_bucket_type __attribute__((unused));
+const struct ht_unwind_line *ht_unwind_line_type __attribute__((unused));
+
+/* Of the thread that is looked at; bx, as bp, only to find its frames. */
+struct ht_regs {
+	u64 pc;
+	u64 sp;
+	u64 bp;
+	u64 bx;
+};
 
 struct ht_pc_entry {
 	u64 pc;
 	u64 frame;
 	u64 space; /* slot : 32 | generation of its ranges : 32 */
-	u64 root;  /* HT_RANGE_ROOT of the range */
+	u64 rule;  /* include/unwind.h */
 };
 
 /*
@@ -91,7 +116,7 @@ struct ht_pc_entry {
  * slower.
  */
 struct ht_scratch {
-	u8 stack[2 * HT_STACK_BYTES];
+	u8 stack[2 * HT_STACK_BYTES]; /* a power of two; a page of it is only for the offset */
 	u64 busy;
 	/* The stack last captured here. */
 	u64 hash; /* of its frames */
@@ -101,13 +126,19 @@ struct ht_scratch {
 	 * State of the walk in progress: in memory, so that the verifier does not tell its steps
 	 * apart.
 	 */
-	u64 base;   /* address of the first valid byte of user stack in `stack` */
-	u64 valid;  /* bytes from there on */
-	u64 extent; /* bytes of stack that walks here needed lately */
-	u64 absent; /* the page behind some stack: reading into it fails */
-	u64 bp;
-	u64 floor;				    /* the next frame lies at or above */
-	u64 root;				    /* of the last frame: HT_RANGE_ROOT or 0 */
+	u64 base;	/* address of the first valid byte of user stack in `stack` */
+	u64 shift;	/* from an address to its place in `stack` */
+	u64 valid;	/* words that begin at fewer bytes from there are whole */
+	u64 extent;	/* bytes of stack that walks here needed lately */
+	u64 absent;	/* the page behind some stack: reading into it fails */
+	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */
+	u64 walk_space; /* the same for the whole walk, which a change of the mappings may overtake */
+	u64 rule;	/* of the last frame */
+	u64 seen;	/* flags of all rules of the walk */
+	u64 index;	/* of this buffer, while a step is taken slowly */
+	struct ht_walk walk;
+	struct ht_regs regs; /* tests: where the walk began */
+	u64 truth_count;
 	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
 	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
 } __attribute__((aligned(4096)));
@@ -118,6 +149,12 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 4096);
 } messages SEC(".maps");
+
+/* Tests only: a page, but where knobs.truth_every asks for more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} truths SEC(".maps");
 
 static __always_inline void add(u64 *counter, u64 n)
 {

@@ -59,7 +59,7 @@ static __always_inline void count_unrecorded(
 
 static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 {
-	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp };
+	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
 	u64 pid_tgid = current_pid_tgid(), bytes;
 	u32 *slot = slot_of_tgid(pid_tgid >> 32), site;

@@ -33,6 +33,16 @@ __noinline int count_unattributed(u32 slot, u32 why)
 	return 0;
 }
 
+/* The same for stacks that end early, and for those followed by frame pointers. */
+__noinline int count_unwind(u32 slot, u32 why)
+{
+	struct ht_process_counters *c = counters_of_slot(slot);
+
+	if (c && why < HT_UNWIND_REASONS)
+		add(&c->unwind[why], 1);
+	return 0;
+}
+
 static __always_inline u64 current_pid_tgid(void)
 {
 	struct task_struct *task = current_task();

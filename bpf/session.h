@@ -37,7 +37,7 @@ __noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u6
 /* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
 static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 {
-	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp };
+	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
 	struct ht_process *p = current_process(current_pid_tgid());
 	struct ht_process_counters *counters;

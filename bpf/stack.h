@@ -3,23 +3,15 @@
  * stack_capture(): from registers at a function's entry to module-relative frames. It never sees a
  * program's context, so that every kind of program can use it.
  *
- * The caller is read at sp, where it stands at entry whatever the code was compiled with; outer
- * frames by the chain of frame pointers, believed only as long as each link leads up the stack to a
- * return address in executable memory.
+ * The caller is read at sp, where it stands at entry whatever the code was compiled with; outer frames
+ * by the rules of the code in between, and where it has none by frame pointers. A step is believed only
+ * if it leads up the stack to a return address in executable memory.
  */
 #ifndef HEAPTAP_BPF_STACK_H
 #define HEAPTAP_BPF_STACK_H
 
 #include "nesting.h"
-
-struct ht_regs {
-	u64 pc;
-	u64 sp;
-	u64 bp;
-};
-
-/* A saved frame pointer may lie this far above the frame before; more is not a stack. */
-#define FRAME_BYTES_MAX (16ULL << 20)
+#include "unwind.h"
 
 /* The return address that a pending return probe replaced in the stack slot at `stack`, or 0. */
 __noinline u64 replaced_return_address(u64 stack)
@@ -61,193 +53,218 @@ static __always_inline u64 pc_space(const struct ht_process *p)
 	return (u64)p->slot << 32 | p->generation;
 }
 
-static __always_inline u64 frame_in_range(const struct ht_range *r, u64 pc, u32 slot)
+#define HASH_FACTOR 0x9e3779b97f4a7c15ULL
+
+static __always_inline u64 hash_frame(u64 hash, u64 frame)
+{
+	hash = (hash ^ frame) * HASH_FACTOR;
+	return hash ^ hash >> 32;
+}
+
+/* No entry of the cache has it: code that a signal interrupted is looked up anew. */
+#define SPACE_NONE (~0ULL)
+
+static __always_inline u64 frame_in_range(
+	const struct ht_range *r, enum ht_frame_tag tag, u64 pc, u32 slot)
 {
 	u64 offset = pc - r->bias;
 
 	if (r->module == HT_MODULE_NONE || offset > HT_FRAME_OFFSET_MAX)
 		return ht_frame_raw(slot, pc);
-	return ht_frame_native(HT_FRAME_CALL, r->module, offset);
+	return ht_frame_native(tag, r->module, offset);
 }
 
 /*
- * The frame of a return address found in the stack slot at `stack`, when the cache does not have
- * it: 0 when it is no code. Global, scalars only.
+ * Some C libraries leave the code that ends a signal handler without rows: it is told by what it does,
+ * mov $__NR_rt_sigreturn, %rax; syscall.
  */
-__noinline u64 frame_of_return(u32 scratch_index, u32 slot, u64 address, u64 stack)
+static __always_inline int is_signal_return(u64 pc)
+{
+	u8 code[9] = {};
+
+	if (bpf_probe_read_user(code, sizeof(code), (void *)pc))
+		return 0;
+	return code[0] == 0x48 && code[1] == 0xc7 && code[2] == 0xc0 && code[3] == 0x0f &&
+	       !code[4] && !code[5] && !code[6] && code[7] == 0x0f && code[8] == 0x05;
+}
+
+/* The rule of code that has a mapping; `pc` is in the call, or interrupted code itself. */
+static __always_inline u64 rule_in_range(const struct ht_range *r, u64 pc, int called)
+{
+	u64 rule = r->table ? rule_of_address(r->table, pc - r->bias) : HT_CFA_NONE;
+
+	if (rule)
+		return rule;
+	if (called && is_signal_return(pc + 1))
+		return ht_rule(HT_CFA_SIGNAL, 0, 0, 0, 0);
+	return HT_RULE_FRAME_POINTER | HT_RULE_FALLBACK |
+	       (r->flags & HT_RANGE_ROOT ? HT_RULE_ROOT : 0);
+}
+
+/*
+ * The frame of the walk's pc, when the cache does not have it, and its rule in s->rule: 0 when it is no
+ * code. Global, scalars only.
+ */
+__noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 {
 	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
 	struct ht_pc_entry *set;
 	struct ht_range *r;
-	u64 pc = address - 1, frame;
-	u32 index = range_of_pc(pc, slot);
-	int replaced = 0;
+	u64 pc, frame, rule;
+	u32 index;
+	int called, replaced = 0;
 
 	if (!s || !p)
 		return 0;
+	called = s->space != SPACE_NONE;
+	pc = s->walk.pc - called;
+	index = range_of_pc(pc, slot);
 	if (index == RANGE_NONE) {
 		/* The trampoline of a pending return probe is in no mapping that the loader lists. */
-		pc = replaced_return_address(stack) - 1;
+		s->walk.pc = replaced_return_address(s->walk.sp - sizeof(u64));
+		pc = s->walk.pc - 1;
 		index = range_of_pc(pc, slot);
 		replaced = 1;
 	}
 	r = bpf_map_lookup_elem(&ranges, &index);
 	if (!r)
 		return 0;
-	frame = frame_in_range(r, pc, slot);
-	s->root = r->flags & HT_RANGE_ROOT;
-	if (replaced) /* true of this slot of the stack only */
-		return frame;
-	set = pc_set(s, pc);
-	set[1] = set[0];
-	set[0] = (struct ht_pc_entry){
-		.pc = pc, .frame = frame, .space = pc_space(p), .root = s->root
-	};
+	rule = rule_in_range(r, pc, called);
+	/* Nobody called the code that ends a signal handler: the kernel made it the return address. */
+	if (ht_rule_kind(rule) == HT_CFA_SIGNAL)
+		frame = frame_in_range(r, HT_FRAME_PC, s->walk.pc, slot);
+	else
+		frame = frame_in_range(r, called ? HT_FRAME_CALL : HT_FRAME_PC, pc, slot);
+	s->rule = rule;
+	if (!called)
+		s->space = s->walk_space;
+	else if (!replaced) { /* else true of this slot of the stack only */
+		set = pc_set(s, pc);
+		set[1] = set[0];
+		set[0] = (struct ht_pc_entry){
+			.pc = pc, .frame = frame, .space = s->space, .rule = rule
+		};
+	}
 	return frame;
 }
 
-/*
- * Makes the user stack from base on available, up to `bytes` of it, at most a page: 0 or -1. A read
- * that runs into the page behind the stack costs a fault, five times the read: where that page
- * begins is remembered.
- */
-static __always_inline int window_read(struct ht_scratch *s, u64 base, u32 bytes)
-{
-	u32 offset = base & (HT_STACK_BYTES - 1), rest = HT_STACK_BYTES - offset;
-
-	if (bytes > HT_STACK_BYTES)
-		bytes = HT_STACK_BYTES;
-	s->base = base;
-	if (bytes <= rest || base + rest != s->absent) {
-		s->valid = bytes;
-		if (!bpf_probe_read_user(s->stack + offset, bytes, (void *)base))
-			return 0;
-	}
-	s->valid = rest;
-	if (rest >= 2 * sizeof(u64) &&
-		!bpf_probe_read_user(s->stack + offset, rest, (void *)base)) {
-		s->absent = base + rest;
-		return 0;
-	}
-	s->valid = 0;
-	return -1;
-}
-
-/* The same for a frame that the first read does not reach. Global, scalars only. */
-__noinline int window_move(u32 scratch_index, u64 base)
+/* Counts a walk that is not whole, or not by rows alone. Global, scalars only. */
+__noinline int walk_told(u32 scratch_index, u32 slot, int end)
 {
 	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 
-	return s ? window_read(s, base, HT_STACK_BYTES) : -1;
-}
-
-/*
- * How much to read at first: what the last stacks of this CPU needed. Reading a page for a few
- * frames costs 30 ns and a quarter of the L1 cache; reading twice 90 ns.
- */
-static __always_inline void learn_extent(struct ht_scratch *s, u64 used)
-{
-	if (used > s->extent)
-		s->extent = used + HT_STACK_SLACK;
-	else
-		s->extent -= (s->extent - used) >> 6;
-}
-
-/*
- * The stack word at an address that the window holds; masked, not compared, to spare the verifier a
- * branch.
- */
-static __always_inline u64 window_word(const struct ht_scratch *s, u64 address)
-{
-	u64 at = (s->base & (HT_STACK_BYTES - 1)) + (address - s->base);
-
-	return *(const u64 *)(s->stack + (at & (sizeof(s->stack) - sizeof(u64))));
-}
-
-static __always_inline u64 hash_frame(u64 hash, u64 frame)
-{
-	hash = (hash ^ frame) * 0x9e3779b97f4a7c15ULL;
-	return hash ^ hash >> 32;
-}
-
-static __always_inline u64 cached_frame(
-	struct ht_scratch *s, u32 scratch_index, u32 slot, u64 space, u64 address, u64 stack)
-{
-	struct ht_pc_entry *set = pc_set(s, address - 1);
-
-	if (pc_is(&set[0], address - 1, space)) {
-		s->root = set[0].root;
-		return set[0].frame;
+	if (!s)
+		return 0;
+	if (s->seen & HT_RULE_FALLBACK)
+		count_unwind(slot, HT_UNWIND_FALLBACK);
+	if (end == HT_STEP_ROOT)
+		return 0;
+	/*
+	 * A C library without rows: main's caller, unless it stands alone, a function of it that keeps no
+	 * frame pointer.
+	 */
+	if (end == HT_UNWIND_NO_ROWS && s->rule & HT_RULE_ROOT && s->frame_count > 1)
+		return 0;
+	if (!s->frame_count) {
+		/* That there is a caller is certain, so it is kept even where no mapping is known yet. */
+		s->frames[0] = ht_frame_raw(slot, s->walk.pc - 1);
+		s->hash = hash_frame(0, s->frames[0]);
+		s->frame_count = 1;
 	}
-	if (pc_is(&set[1], address - 1, space)) {
-		s->root = set[1].root;
-		return set[1].frame;
-	}
-	return frame_of_return(scratch_index, slot, address, stack);
+	s->flags =
+		end == HT_UNWIND_DEPTH ? HT_STACK_DEPTH | HT_STACK_TRUNCATED : HT_STACK_TRUNCATED;
+	count_unwind(slot, end);
+	return 0;
 }
 
 /*
- * Is there room for a frame record at bp, above the one before and not absurdly far? One
- * comparison.
+ * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
+ * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
+ * in registers: through memory the steps would wait for each other.
  */
-static __always_inline int plausible_frame(u64 bp, u64 floor)
+static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slot)
 {
-	u64 above = bp - floor;
+	u64 pc = s->walk.pc, sp = s->walk.sp, hash = 0, frame, rule;
+	int end = HT_STEP_CALLED;
+	u32 i = 0;
 
-	/* Rotated, so that an unaligned distance becomes a huge one. */
-	return (above >> 3 | above << 61) <= FRAME_BYTES_MAX >> 3;
+	while (i < HT_MAX_FRAMES) {
+		struct ht_pc_entry *set = pc_set(s, pc - 1);
+
+		if (pc_is(&set[0], pc - 1, s->space)) {
+			frame = set[0].frame;
+			rule = set[0].rule;
+		} else if (pc_is(&set[1], pc - 1, s->space)) {
+			frame = set[1].frame;
+			rule = set[1].rule;
+		} else {
+			s->walk.pc = pc;
+			s->walk.sp = sp;
+			frame = frame_slowly(scratch_index, slot);
+			pc = s->walk.pc;
+			rule = s->rule;
+			if (!frame) {
+				end = HT_UNWIND_NO_CODE;
+				break;
+			}
+		}
+		s->frames[i++] = frame;
+		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
+		hash = (hash ^ frame) * HASH_FACTOR;
+		if (step_quickly(s, rule, &pc, &sp))
+			continue;
+		s->walk.pc = pc;
+		s->walk.sp = sp;
+		s->rule = rule;
+		end = step_slowly(scratch_index);
+		pc = s->walk.pc;
+		sp = s->walk.sp;
+		if (end == HT_STEP_INTERRUPTED)
+			s->space = SPACE_NONE;
+		else if (end != HT_STEP_CALLED)
+			break;
+		end = HT_STEP_CALLED;
+	}
+	s->frame_count = i;
+	s->hash = hash ^ hash >> 32;
+	return end == HT_STEP_CALLED ? HT_UNWIND_DEPTH : end;
 }
 
 /*
- * Captures the stack above a function whose first instruction is about to run, into the scratch
- * buffer: frames, frame_count, hash, flags. 0, or -1 when not even the caller can be read.
+ * Captures the stack above a function that is about to run, into the scratch buffer: frames,
+ * frame_count, hash, flags. regs->sp is where its return address is. 0, or -1 when not even the caller
+ * can be read.
  */
 static __always_inline int stack_capture(
-	struct ht_scratch *s, u32 scratch_index, u32 slot, u64 sp, u64 bp)
+	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs)
 {
 	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
-	u64 caller, frame, hash, space;
+	u64 sp = regs->sp;
 	u32 count;
+	int end;
 
-	if (!p || window_read(s, sp, s->extent + HT_STACK_SLACK))
+	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
 		return -1;
-	space = pc_space(p);
-	caller = window_word(s, sp);
-	s->root = 0;
-	frame = cached_frame(s, scratch_index, slot, space, caller, sp);
-	/* That there is a caller is certain, so it is kept even where no mapping is known yet. */
-	if (!frame)
-		frame = ht_frame_raw(slot, caller - 1);
-	s->frames[0] = frame;
-	hash = hash_frame(0, frame);
-	s->floor = sp + sizeof(u64);
-	s->bp = bp;
-	s->frame_count = 1;
-	for (u32 i = 1; i < HT_MAX_FRAMES; i++) {
-		bp = s->bp;
-		if (!plausible_frame(bp, s->floor))
-			break;
-		if (bp - s->base + 2 * sizeof(u64) > s->valid && window_move(scratch_index, bp))
-			break;
-		frame = cached_frame(s, scratch_index, slot, space, window_word(s, bp + 8), bp + 8);
-		if (!frame)
-			break;
-		s->frames[i] = frame;
-		s->frame_count = i + 1;
-		hash = hash_frame(hash, frame);
-		s->floor = bp + 2 * sizeof(u64);
-		s->bp = window_word(s, bp);
-	}
+	s->space = s->walk_space = pc_space(p);
+	s->walk.pc = window_word(s, sp);
+	s->walk.sp = sp + sizeof(u64);
+	s->walk.bp = regs->bp;
+	s->walk.bp_at = 0;
+	s->walk.bx = regs->bx;
+	s->walk.bx_at = 0;
+	s->walk.interrupted_sp = 0;
+	s->seen = 0;
+	if (knobs.truth_every)
+		s->regs = *regs;
+	end = walk(s, scratch_index, slot);
+	s->flags = 0;
+	if (end != HT_STEP_ROOT || s->seen & HT_RULE_FALLBACK)
+		walk_told(scratch_index, slot, end);
 	/* Read back: the verifier would follow the rest once for each count that it knows. */
 	count = *(volatile u32 *)&s->frame_count;
-	learn_extent(s, s->floor - sp);
-	s->hash = hash;
-	s->flags = count == HT_MAX_FRAMES ? HT_STACK_DEPTH | HT_STACK_TRUNCATED : 0;
-	/* A lone frame in the C library is a function of it that keeps no frame pointer, not the root. */
-	if (s->bp && (!s->root || count == 1))
-		s->flags = s->flags | HT_STACK_TRUNCATED;
-		/* Stacks are stored and compared in whole chunks. */
+	learn_extent(s, s->walk.sp - sp);
+	/* Stacks are stored and compared in whole chunks. */
 #pragma unroll
 	for (u32 k = 0; k < HT_CHUNK_FRAMES; k++)
 		s->frames[(count & HT_MAX_FRAMES) + k] = 0;

@@ -11,6 +11,9 @@
  * so each counts blocks and bytes exactly once.
  *
  * HT_UNATTRIBUTED: the block is counted and followed, but not under its own stack.
+ *
+ * HT_UNWIND: the stack ends before its root, once a stack and for one reason each; but FALLBACK, which
+ * only says how it was followed.
  */
 #ifndef HEAPTAP_LOSSES_H
 #define HEAPTAP_LOSSES_H
@@ -41,12 +44,32 @@
 	  "none: more than four preempted probes on one CPU")                                      \
 	X(STACK_UNREADABLE, "stack_unreadable", "allocations whose stack could not be read",       \
 	  "none: the page of the stack pointer was not in memory")
+
+#define HT_UNWIND(X)                                                                               \
+	X(FALLBACK, "frame_pointer", "stacks were followed by frame pointers in places",           \
+	  "none: code without unwind tables, such as a JIT's")                                     \
+	X(NO_ROWS, "no_rows", "stacks end in code without unwind tables or frame pointers",        \
+	  "build that code with -fasynchronous-unwind-tables or -fno-omit-frame-pointer")          \
+	X(NO_CODE, "no_code", "stacks end at an address that is no known code",                    \
+	  "none: code that was just mapped, or a stack that is not laid out as its code says")     \
+	X(UNSUPPORTED, "unsupported", "stacks end in code whose frame is described in unknown ways", \
+	  "report the module")                                                                     \
+	X(REGISTER, "register", "stacks end where a register that is not kept is needed",          \
+	  "none: hand-written code")                                                               \
+	X(BAD_FRAME, "bad_frame", "stacks end in a frame that lies outside of the stack",          \
+	  "none: the program changed its stack, or its unwind tables are wrong")                   \
+	X(UNREADABLE, "unreadable", "stacks end where memory could not be read",                   \
+	  "none: a page of the stack was not in memory")                                           \
+	X(DEPTH, "depth", "stacks have more frames than are kept", "none: 127 frames are kept")
 /* clang-format on */
 
 #define HT_LOSS_ENUM(name, key, what, remedy)	      HT_LOST_##name,
 #define HT_UNATTRIBUTED_ENUM(name, key, what, remedy) HT_UNATTRIBUTED_##name,
 enum ht_lost { HT_LOST(HT_LOSS_ENUM) HT_LOST_REASONS };
 enum ht_unattributed { HT_UNATTRIBUTED(HT_UNATTRIBUTED_ENUM) HT_UNATTRIBUTED_REASONS };
+#define HT_UNWIND_ENUM(name, key, what, remedy) HT_UNWIND_##name,
+enum ht_unwind { HT_UNWIND(HT_UNWIND_ENUM) HT_UNWIND_REASONS };
+#undef HT_UNWIND_ENUM
 #undef HT_LOSS_ENUM
 #undef HT_UNATTRIBUTED_ENUM
 

@@ -30,7 +30,8 @@
 #define HT_MAX_SEGMENTS	      16
 #define HT_MAX_SHARDS	      8
 #define HT_SCRATCH_PER_CPU    4
-#define HT_STACK_BYTES	      4096 /* of user stack, read at once */
+#define HT_PAGE_BYTES	      4096
+#define HT_STACK_BYTES	      8192 /* of user stack, read at once at most */
 #define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
 #define HT_PC_SETS	      256  /* of two entries, a scratch buffer; a power of two */
 #define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
@@ -109,8 +110,9 @@ struct ht_process_counters {
 	__u64 lost_count[HT_LOST_REASONS];
 	__u64 lost_bytes[HT_LOST_REASONS];
 	__u64 unattributed[HT_UNATTRIBUTED_REASONS];
+	__u64 unwind[HT_UNWIND_REASONS];
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct ht_process_counters) == 192, "counters of a shard: three lines");
+_Static_assert(sizeof(struct ht_process_counters) == 256, "counters of a shard: four lines");
 
 /* --- code ------------------------------------------------------------------------------------ */
 
@@ -120,12 +122,25 @@ struct ht_range {
 	__u64 end;
 	__u64 bias;
 	__u32 module; /* dense id of the session; HT_MODULE_NONE: no file (JIT), frames stay raw */
-	__u32 flags;  /* HT_RANGE_* */
+	__u32 flags : 8;  /* HT_RANGE_* */
+	__u32 table : 24; /* of unwind rows; 0: none, frame pointers are followed */
 };
 _Static_assert(sizeof(struct ht_range) == 32, "range record");
 #define HT_MODULE_NONE 0xffffffffU
 #define HT_RANGE_ROOT                                                                              \
 	1U /* a stack that ends here is whole: the C library starts main and threads */
+
+/*
+ * Unwind tables (include/unwind.h) share one space of 32-bit words, in segments of one size. Nothing in
+ * it is ever written twice while a program may read it: a walk finds the table that its range names.
+ */
+#define HT_UNWIND_LINE_WORDS	16
+#define HT_UNWIND_SEGMENT_WORDS (1U << 20) /* 4 MiB */
+#define HT_UNWIND_SEGMENTS	256
+#define HT_UNWIND_TABLES	8192
+struct ht_unwind_line {
+	__u32 words[HT_UNWIND_LINE_WORDS];
+};
 
 /* Where a pending return probe of ours may stand: hash, runtime address -> the module's text. */
 struct ht_planned_key {
@@ -280,8 +295,10 @@ struct ht_knobs {
 	__u32 index_mask; /* of both indexes: at least twice as many places as stacks */
 	__u32 segment_buckets;
 	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
+	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct ht_knobs) == 32, "all of .rodata.knobs");
+_Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");
 
 struct ht_control {
 	/*
@@ -298,6 +315,20 @@ _Static_assert(sizeof(struct ht_control) == 20, "all of .data.control");
 
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
+};
+
+/* Tests: what a stack was taken from, for another unwinder to look at. */
+#define HT_TRUTH_BYTES 65536
+struct ht_truth {
+	__u64 pc, sp, bp, bx;
+	__u32 tid;
+	__u32 slot;
+	__u32 flags; /* HT_STACK_* */
+	__u32 frame_count;
+	__u64 frames[HT_MAX_FRAMES + 1];
+	__u32 stack_bytes; /* from sp on */
+	__u32 reserved;
+	__u8 stack[HT_TRUTH_BYTES + HT_PAGE_BYTES]; /* the verifier knows no better */
 };
 
 struct ht_message {

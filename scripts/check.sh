@@ -72,6 +72,7 @@ step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
 step "build of the fuzz targets" make -j"$jobs" fuzz
+step "build that ships stacks" make -j"$jobs" TRUTH=1 all build/truth/unwind
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 	exit 1
@@ -94,6 +95,7 @@ suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats
 suite "e2e: real programs" bats tests/e2e/programs.bats
+suite "e2e: whole stacks" bats tests/e2e/stacks.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* How long heaptap takes from its start until it counts, and from SIGINT until it is gone. */
+/*
+ * How long heaptap takes from its start until it counts, and from SIGINT until it is gone; also in a process
+ * with many modules, whose unwind tables it compiles at the first attach and finds in its cache at the next.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 #include "floor.h"
+#include "modules.h"
 #include "stats.h"
 #include "target.h"
 #include "tracer.h"
@@ -111,6 +117,82 @@ static int measure(const struct bench_opts *opts, struct target *target, struct 
 	return rc;
 }
 
+/* ---- many modules ---- */
+
+static double number_after(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? atof(at + strlen(key)) : 0;
+}
+
+static int time_modules_once(const char *path, const struct modules *m, double *ms)
+{
+	struct tracer tracer = TRACER_INIT;
+	uint64_t armed_ns;
+	int rc = tracer_start(&tracer, path, m->pid, "exact", &armed_ns);
+
+	if (!rc)
+		rc = tracer_stop(&tracer, NULL, NULL);
+	*ms = armed_ns / 1e6;
+	return rc;
+}
+
+static int print_sizes(const char *path, const struct modules *m)
+{
+	char pid[16], out[32768];
+	const char *const argv[] = { path, "leaks", "-p", pid, "--json", "--count", "1", "--every",
+		"10ms", NULL };
+	double rows, bytes;
+	int rc;
+
+	snprintf(pid, sizeof(pid), "%d", m->pid);
+	rc = tracer_run(argv, out, sizeof(out), NULL);
+	if (rc)
+		return rc;
+	rows = number_after(out, "\"rows\":");
+	bytes = number_after(strstr(out, "\"unwind_tables\"") ?: out, "\"bytes\":");
+	printf("%.0f modules, %.0f rows, %.0f bytes, %.2f bytes a row; %.0f from the cache\n",
+		number_after(out, "\"modules\":"), rows, bytes, rows ? bytes / rows : 0,
+		number_after(out, "\"cached\":"));
+	return 0;
+}
+
+static int bench_modules(const struct bench_opts *opts)
+{
+	struct modules m;
+	char cache[80], command[128];
+	int rc = modules_start(&m);
+
+	snprintf(cache, sizeof(cache), "%s-cache", m.directory);
+	if (!rc && mkdtemp(strcpy(command, "/tmp/heaptap-cache-XXXXXX")))
+		snprintf(cache, sizeof(cache), "%s", command);
+	setenv("XDG_CACHE_HOME", cache, 1);
+	printf("\nattach to %d modules of %d rows, ms from the start to armed\n", MODULES_COUNT,
+		MODULES_ROWS);
+	for (unsigned int i = 0; !rc && i < 3; i++) {
+		double first = 0, again = 0;
+
+		snprintf(command, sizeof(command), "rm -rf '%s/heaptap'", cache);
+		if (system(command))
+			rc = -EIO;
+		if (!rc)
+			rc = time_modules_once(opts->heaptap, &m, &first);
+		if (!rc)
+			rc = time_modules_once(opts->heaptap, &m, &again);
+		if (!rc)
+			printf("  first %8.1f   again %8.1f\n", first, again);
+	}
+	if (!rc)
+		rc = print_sizes(opts->heaptap, &m);
+	snprintf(command, sizeof(command), "rm -rf '%s'", cache);
+	if (system(command) && !rc)
+		rc = -EIO;
+	unsetenv("XDG_CACHE_HOME");
+	modules_stop(&m);
+	return rc;
+}
+
 int bench_attach(const struct bench_opts *opts)
 {
 	struct times times = {};
@@ -123,7 +205,7 @@ int bench_attach(const struct bench_opts *opts)
 			rc = -ENOMEM;
 	}
 	if (!rc)
-		rc = target_start(&target);
+		rc = target_start(&target, TARGET_C);
 	if (!rc) {
 		printf("attach and detach: %u times, the target idle\n", opts->attaches);
 		if (!opts->heaptap)
@@ -134,6 +216,8 @@ int bench_attach(const struct bench_opts *opts)
 	if (!rc)
 		print_times(opts, &times);
 	target_stop(&target);
+	if (!rc && opts->heaptap)
+		rc = bench_modules(opts);
 	for (int id = 0; id < TIMES; id++)
 		free(times.ms[id]);
 	return rc;

@@ -276,7 +276,7 @@ int main(int argc, char **argv)
 
 	parser_child(argv);
 	if (argc == 3 && !strcmp(argv[1], TARGET_ARG)) {
-		rc = target_main(atoi(argv[2]), __builtin_frame_address(0));
+		rc = target_main(atoi(argv[2]));
 		return rc ? 1 : 0;
 	}
 	if (parse_options(argc, argv, &opts, &only)) {

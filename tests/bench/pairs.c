@@ -52,6 +52,7 @@ struct series {
 
 struct run {
 	const struct bench_opts *opts;
+	enum target_language language;
 	struct target target;
 	struct floor *floor;
 	struct floor_places places;
@@ -226,9 +227,10 @@ static void print_head(const struct run *run)
 {
 	const struct bench_opts *opts = run->opts;
 
-	printf("pairs: CPU ns per malloc+free of %zu bytes; %u rounds there and back, %u batches "
-	       "of %u\n",
-		opts->size, opts->rounds, opts->batches, opts->pairs);
+	printf("pairs (%s): CPU ns per malloc+free of %zu bytes; %u rounds there and back, %u "
+	       "batches of %u\n",
+		run->language == TARGET_CXX ? "C++" : "C", opts->size, opts->rounds, opts->batches,
+		opts->pairs);
 	printf("  probes (%s): malloc 0x%lx %s, free 0x%lx %s\n", run->places_from,
 		run->places.alloc.offset, run->places.alloc.path, run->places.release.offset,
 		run->places.release.path);
@@ -304,7 +306,7 @@ static int prepare(struct run *run)
 	int rc = alloc_series(run);
 
 	if (!rc)
-		rc = target_start(&run->target);
+		rc = target_start(&run->target, run->language);
 	if (!rc) /* an empty batch: it has started, and its libc is mapped */
 		rc = target_batch(&run->target, run->opts->depths[0], 0, 0, &ns);
 	if (!rc)
@@ -314,9 +316,11 @@ static int prepare(struct run *run)
 	return rc;
 }
 
-int bench_pairs(const struct bench_opts *opts)
+static int measure_language(const struct bench_opts *opts, enum target_language language)
 {
-	struct run run = { .opts = opts, .links = FLOOR_LINKS_INIT, .tracer = TRACER_INIT };
+	struct run run = {
+		.opts = opts, .language = language, .links = FLOOR_LINKS_INIT, .tracer = TRACER_INIT
+	};
 	int rc = prepare(&run);
 
 	if (!rc) {
@@ -329,4 +333,14 @@ int bench_pairs(const struct bench_opts *opts)
 	target_stop(&run.target);
 	free_series(&run);
 	return rc;
+}
+
+int bench_pairs(const struct bench_opts *opts)
+{
+	int rc = measure_language(opts, TARGET_C);
+
+	if (rc)
+		return rc;
+	putchar('\n');
+	return measure_language(opts, TARGET_CXX);
 }

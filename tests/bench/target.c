@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "levels.h"
 #include "target.h"
 
 #define BATCH_TIMEOUT_NS (60 * 1000000000ull)
-#define LEVELS		 16u
 
 /* The parent fills in the order and adds one to `asked`; the child answers and makes `done` equal
  * to it. */
@@ -30,7 +30,8 @@ struct target_page {
 	uint32_t pairs;
 	uint64_t size;
 	uint64_t elapsed_ns;
-	uint32_t frames; /* as counted by the child: shows that the compiler kept them all */
+	uint32_t frames;   /* as counted by the child: shows that the compiler kept them all */
+	uint32_t language; /* enum target_language */
 };
 
 static long futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
@@ -39,93 +40,6 @@ static long futex(uint32_t *word, int op, uint32_t value, const struct timespec 
 }
 
 /* ---- the child ---- */
-
-/*
- * CPU time of the thread, not wall time: the machine has other users, and all that a probe costs is
- * spent in the thread that hits it.
- */
-static uint64_t thread_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
-}
-
-static const void *main_frame;
-
-/* Frames from the one at `frame` to main's; 0 where the chain of frame pointers is broken. */
-static unsigned int count_frames(const void *const *frame)
-{
-	unsigned int count = 1;
-
-	while ((const void *)frame != main_frame) {
-		const void *const *next = *frame;
-
-		/* Older frames lie higher, and none of ours is large. */
-		if (next <= frame || (const char *)next - (const char *)frame > 4096)
-			return 0;
-		frame = next;
-		count++;
-	}
-	return count;
-}
-
-static __attribute__((noinline)) void run_pairs(struct target_page *page)
-{
-	unsigned int pairs = page->pairs;
-	size_t size = page->size;
-	uint64_t start_ns;
-
-	page->frames = count_frames(__builtin_frame_address(0));
-	start_ns = thread_ns();
-	for (unsigned int i = 0; i < pairs; i++) {
-		void *block = malloc(size);
-
-		/* The compiler may drop a pair whose block nobody sees. */
-		asm volatile("" : "+r"(block) : : "memory");
-		free(block);
-	}
-	page->elapsed_ns = thread_ns() - start_ns;
-}
-
-/* Different functions, so that a stack is not one return address again and again, which suits every
- * cache. */
-typedef void level_fn(struct target_page *page, unsigned int left);
-static level_fn *const levels[LEVELS];
-
-/* The asm after the calls keeps them from becoming jumps, which leave no frame. */
-#define LEVEL(n)                                                                                   \
-	static __attribute__((noinline)) void level_##n(                                           \
-		struct target_page *page, unsigned int left)                                       \
-	{                                                                                          \
-		if (left)                                                                          \
-			levels[(n + 1) % LEVELS](page, left - 1);                                  \
-		else                                                                               \
-			run_pairs(page);                                                           \
-		asm volatile("" : : "i"(n) : "memory");                                            \
-	}
-
-LEVEL(0)
-LEVEL(1)
-LEVEL(2)
-LEVEL(3)
-LEVEL(4)
-LEVEL(5)
-LEVEL(6)
-LEVEL(7)
-LEVEL(8)
-LEVEL(9)
-LEVEL(10)
-LEVEL(11)
-LEVEL(12)
-LEVEL(13)
-LEVEL(14)
-LEVEL(15)
-
-static level_fn *const levels[LEVELS] = { level_0, level_1, level_2, level_3, level_4, level_5,
-	level_6, level_7, level_8, level_9, level_10, level_11, level_12, level_13, level_14,
-	level_15 };
 
 /* One CPU from now on, the last: migrations cost more than they tell, and tracers are free to use
  * the others. */
@@ -145,7 +59,22 @@ static void pin_to_last_cpu(void)
 	}
 }
 
-int target_main(int page_fd, const void *frame_of_main)
+#define ABOVE 4 /* frames, before the first that counts itself */
+
+static __attribute__((noinline)) void answer(struct target_page *page)
+{
+	/* main, target_main, this one and the next. */
+	struct levels_run run = { .pairs = page->pairs, .frames = ABOVE, .size = page->size };
+
+	if (page->language == TARGET_CXX)
+		levels_cxx(&run, page->depth - ABOVE);
+	else
+		levels_c(&run, page->depth - ABOVE);
+	page->frames = run.frames;
+	page->elapsed_ns = run.elapsed_ns;
+}
+
+int target_main(int page_fd)
 {
 	struct target_page *page =
 		mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, page_fd, 0);
@@ -157,7 +86,6 @@ int target_main(int page_fd, const void *frame_of_main)
 	signal(SIGINT, SIG_IGN);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pin_to_last_cpu();
-	main_frame = frame_of_main;
 	for (;;) {
 		uint32_t asked = __atomic_load_n(&page->asked, __ATOMIC_ACQUIRE);
 
@@ -165,10 +93,7 @@ int target_main(int page_fd, const void *frame_of_main)
 			futex(&page->asked, FUTEX_WAIT, asked, NULL);
 			continue;
 		}
-		if (page->depth > TARGET_MIN_DEPTH)
-			levels[0](page, page->depth - TARGET_MIN_DEPTH - 1);
-		else
-			run_pairs(page);
+		answer(page);
 		__atomic_store_n(&page->done, asked, __ATOMIC_RELEASE);
 		futex(&page->done, FUTEX_WAKE, INT_MAX, NULL);
 	}
@@ -186,7 +111,7 @@ static void exec_target(int page_fd)
 	_exit(127);
 }
 
-int target_start(struct target *target)
+int target_start(struct target *target, enum target_language language)
 {
 	struct target_page *page = MAP_FAILED;
 	int fd = memfd_create(
@@ -215,6 +140,7 @@ int target_start(struct target *target)
 	}
 	target->pid = pid;
 	target->page = page;
+	page->language = language;
 	return 0;
 }
 
@@ -282,9 +208,7 @@ int target_batch(struct target *target, unsigned int depth, unsigned int pairs, 
 	if (rc)
 		return rc;
 	if (page->frames != depth)
-		return bench_err(-EINVAL,
-			"target: %u frames, not %u: built without frame pointers?", page->frames,
-			depth);
+		return bench_err(-EINVAL, "target: %u frames, not %u", page->frames, depth);
 	*ns_per_pair = pairs ? (double)page->elapsed_ns / pairs : 0;
 	return 0;
 }

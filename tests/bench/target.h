@@ -12,8 +12,10 @@
  * the page. */
 #define TARGET_ARG "--bench-target"
 
-/* main, target_main and run_pairs are there at any depth. */
-#define TARGET_MIN_DEPTH 3u
+/* main, target_main and three more are there at any depth. */
+#define TARGET_MIN_DEPTH 5u
+
+enum target_language { TARGET_C, TARGET_CXX };
 
 struct target_page;
 
@@ -22,10 +24,10 @@ struct target {
 	struct target_page *page; /* shared with the child */
 };
 
-/* The child's side; main_frame is main's __builtin_frame_address(0). Returns only on failure. */
-int target_main(int page_fd, const void *main_frame);
+/* The child's side. Returns only on failure. */
+int target_main(int page_fd);
 
-int target_start(struct target *target);
+int target_start(struct target *target, enum target_language language);
 
 /* Kills and reaps. For a target that is not running: nothing. */
 void target_stop(struct target *target);

@@ -19,16 +19,6 @@ TOTALS = ("alloc_count", "alloc_bytes", "free_count", "free_bytes", "live_count"
           "failed_count", "untracked_frees")
 PER_SITE = ("alloc_count", "alloc_bytes", "free_count", "free_bytes", "live_count", "live_bytes")
 
-# Library functions that allocate for their caller without a frame pointer of their own, or with
-# its register in other use: an unwinder by frame pointers passes over the site or stops. Each of
-# them has one caller in the workloads.
-CALLED_BY = {
-    "strdup": "site_strdup",
-    "__strdup": "site_strdup",
-    "operator new(unsigned long, std::align_val_t)": "site_new_aligned",
-    "_ZnwmSt11align_val_t": "site_new_aligned",
-}
-
 
 class Differences:
     def __init__(self):
@@ -67,13 +57,10 @@ def bare(function):
 
 
 def site_of(stack):
-    for index, frame in enumerate(stack["frames"]):
-        function = frame["function"] or ""
-        name = function.split("@")[0].split("+")[0]
-        if index == 0 and name in CALLED_BY:
-            return CALLED_BY[name]
-        if bare(function).startswith("site_"):
-            return bare(function)
+    for frame in stack["frames"]:
+        function = bare(frame["function"] or "")
+        if function.startswith("site_"):
+            return function
     return None
 
 

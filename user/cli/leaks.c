@@ -47,6 +47,7 @@ static const struct option leaks_options[] = {
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
 	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
 	{ "max-in-flight", 0, OPTION_NUMBER, "N", "concurrent realloc and posix_memalign calls, without sessions all calls (8192)", AT(limits.max_in_flight), 0, 1, 1U << 20 },
+	{ "max-unwind", 0, OPTION_NUMBER, "N", "MiB of unwind tables, 0 for frame pointers alone (128)", AT(limits.max_unwind_mib), 0, 0, 1024 },
 	COMMON_OPTIONS(struct leaks_options, common),
 	{ NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, 0 },
 };

@@ -30,6 +30,9 @@ struct bpf_program;
 	X(site_index)                                                                              \
 	X(threads)                                                                                 \
 	X(calls)                                                                                   \
+	X(unwind_tables)                                                                           \
+	X(unwind_segments)                                                                         \
+	X(truths)                                                                                  \
 	X(live_segments)                                                                           \
 	X(scratches)                                                                               \
 	X(messages)

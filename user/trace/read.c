@@ -85,6 +85,8 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 		}
 		for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
 			snap->unattributed[i] += load(&c->unattributed[i]);
+		for (int i = 0; i < HT_UNWIND_REASONS; i++)
+			snap->unwind[i] += load(&c->unwind[i]);
 	}
 	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
 	t->in_flight = s->drained ? 0 : session_in_flight(s);
@@ -193,6 +195,7 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	read_counters(s, &snap);
 	for (uint32_t i = 0; i < snap.site_count; i++)
 		add_site(s, i, &snap.sites[i]);
+	unwinder_figures(&s->tables.unwinder, &snap.unwinder);
 	snap.missed_events = kernel_missed_runs(&s->kernel);
 	scan.sites = snap.sites;
 	scan.now = kernel_birth_clock(&s->kernel);

@@ -14,6 +14,7 @@
 #include "choose.h"
 #include "seccomp.h"
 #include "session_internal.h"
+#include "truth.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
 #define START_UP_ATTEMPTS 8
@@ -138,6 +139,26 @@ static int publish_planned(struct session *s)
 	return 0;
 }
 
+/* Rows for all code, before any range names them. */
+static void find_tables(struct session *s)
+{
+	struct unwinder *u = &s->tables.unwinder;
+	uint32_t known = u->table_count;
+
+	for (uint32_t i = 0; i < s->image.range_count; i++) {
+		struct ht_range *range = &s->image.ranges[i];
+
+		if (range->module != HT_MODULE_NONE)
+			range->table =
+				unwinder_table(u, &s->kernel, &s->image.modules[range->module]);
+	}
+	if (u->table_count != known)
+		debug("unwind tables: %u, %u of them from the cache, %llu rows, %llu bytes, in "
+		      "%.1f ms",
+			u->table_count - 1, u->from_cache, (unsigned long long)u->rows,
+			(unsigned long long)unwinder_bytes(u), (double)u->spent_ns / 1e6);
+}
+
 /*
  * Publishes the image's ranges: written into the set that no walk uses, then made current by one
  * store. The set was given up one publication ago; walks that began before that have ended, for
@@ -148,6 +169,7 @@ static int publish_ranges(struct session *s)
 	struct ht_process *p = &s->tables.processes[s->slot];
 	uint32_t count = s->image.range_count, first;
 
+	find_tables(s);
 	if (count > HT_RANGES_PER_PROCESS) {
 		log_message(s->generation ? LOG_DEBUG : LOG_WARN,
 			"pid %d has %u executable mappings: stacks through those above the first "
@@ -213,7 +235,9 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
-	error = copy_modules(s);
+	error = truth_open(s);
+	if (!error)
+		error = copy_modules(s);
 	return error ? error : add_process(s);
 }
 
@@ -300,7 +324,15 @@ static int refresh_image(struct session *s)
 			attach_module(s, s->plan_modules))
 			warn("the allocator of %s is not traced", m->path);
 	}
-	return error ? error : publish_ranges(s);
+	if (!error)
+		error = publish_ranges(s);
+	if (!error && s->stale_since_ns) {
+		s->tables.unwinder.newest_ns = (int64_t)(clock_monotonic_ns() - s->stale_since_ns);
+		debug("new code has rows %.1f ms after it was mapped",
+			(double)s->tables.unwinder.newest_ns / NS_PER_MS);
+	}
+	s->stale_since_ns = 0;
+	return error;
 }
 
 /*
@@ -327,7 +359,10 @@ static int follow_main_thread(struct session *s)
 static int follow_target(struct session *s)
 {
 	/* Without records there may be news at any time. */
-	struct sideband_news news = { .mapped = s->stale || !s->sideband.count };
+	struct sideband_news news = {
+		.mapped = s->stale || !s->sideband.count,
+		.mapped_ns = s->stale_since_ns,
+	};
 	uint64_t now = clock_monotonic_ns();
 
 	int error = follow_main_thread(s);
@@ -340,6 +375,7 @@ static int follow_target(struct session *s)
 	if (s->exec_seen)
 		return SESSION_TARGET_EXEC;
 	s->stale = news.mapped;
+	s->stale_since_ns = news.mapped_ns;
 	/* A JIT maps code all the time: what it costs us to follow stays small. */
 	if (!s->stale || now - s->refreshed_ns < REFRESH_MS * NS_PER_MS)
 		return 0;
@@ -369,6 +405,7 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 			errno != EINTR)
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
+		truth_consume(s);
 		memcpy(wanted, fds + 2, count * sizeof(*wanted));
 		for (size_t i = 0; i < count; i++)
 			ready |= wanted[i].revents != 0;
@@ -425,6 +462,7 @@ void session_close(struct session *s)
 	links_close(&s->links);
 	sideband_close(&s->sideband);
 	tasks_close(&s->tasks);
+	truth_close(s);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
 	kernel_close(&s->kernel);

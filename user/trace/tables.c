@@ -11,6 +11,7 @@
 
 #include "../base/cleanup.h"
 #include "../base/err.h"
+#include "truth.h"
 
 static uint32_t power_of_two_at_least(uint64_t n)
 {
@@ -121,6 +122,10 @@ int tables_configure(struct tables *t, struct kernel *kernel, const struct table
 	if (t->live_fds[0] < 0)
 		return t->live_fds[0];
 	t->segments = 1;
+	truth_configure(kernel);
+	error = unwinder_configure(&t->unwinder, kernel, limits->max_unwind_mib << 20);
+	if (error)
+		return error;
 	return bpf_map__set_inner_map_fd(kernel->maps.live_segments, t->live_fds[0]);
 }
 
@@ -223,6 +228,9 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
 		!t->chunks || !t->sites || !t->site_counters || !t->control)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
+	error = unwinder_map(&t->unwinder, kernel);
+	if (error)
+		return err(error, "cannot map the unwind tables: %s", strerror(-error));
 	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));
@@ -267,5 +275,6 @@ void tables_unmap(struct tables *t)
 		munmap(t->mappings[i].at, t->mappings[i].bytes);
 	for (uint32_t i = 0; i < t->segments; i++)
 		close(t->live_fds[i]);
+	unwinder_release(&t->unwinder);
 	*t = (struct tables){ 0 };
 }

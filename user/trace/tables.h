@@ -8,18 +8,21 @@
 
 #include "../../include/records.h"
 #include "kernel.h"
+#include "unwinder.h"
 
 #define TABLES_MAX_PROCESSES 8
 
 struct table_limits {
 	uint64_t max_live; /* blocks */
 	uint64_t max_stacks;
-	uint64_t max_in_flight; /* calls with a record at one moment: struct ht_call */
+	uint64_t max_in_flight;	 /* calls with a record at one moment: struct ht_call */
+	uint64_t max_unwind_mib; /* of unwind tables */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
 	{                                                                                          \
-		.max_live = 2U << 20, .max_stacks = 32U << 10, .max_in_flight = 8U << 10           \
+		.max_live = 2U << 20, .max_stacks = 32U << 10, .max_in_flight = 8U << 10,          \
+		.max_unwind_mib = 128                                                              \
 	}
 
 struct mapping {
@@ -32,6 +35,7 @@ struct mapping {
  */
 struct tables {
 	uint32_t shards;
+	struct unwinder unwinder;
 	uint32_t segment_buckets;
 	uint32_t segments; /* mapped below */
 	uint32_t max_segments;
