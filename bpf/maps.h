@@ -126,9 +126,9 @@ struct ht_scratch {
 	 * State of the walk in progress: in memory, so that the verifier does not tell its steps
 	 * apart.
 	 */
-	u64 base;	/* address of the first valid byte of user stack in `stack` */
+	u64 base;	/* address of the first byte of user stack in `stack` */
 	u64 shift;	/* from an address to its place in `stack` */
-	u64 valid;	/* words that begin at fewer bytes from there are whole */
+	u64 end;	/* words of it that begin below are whole */
 	u64 extent;	/* bytes of stack that walks here needed lately */
 	u64 absent;	/* the page behind some stack: reading into it fails */
 	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */

@@ -32,11 +32,17 @@ __noinline u64 replaced_return_address(u64 stack)
 	return 0;
 }
 
-/* Of 50 frames in 256 sets some ten share one: two ways, or each of them costs a search at each event. */
+/*
+ * By return address. Of 50 frames in 256 sets some ten share one: two ways, or each of them costs a
+ * search at each event. Shifts, not a product: every step of the walk waits for this.
+ */
 static __always_inline struct ht_pc_entry *pc_set(struct ht_scratch *s, u64 pc)
 {
-	return s->pc_cache[pc * 0x9e3779b97f4a7c15ULL >> 56 & (HT_PC_SETS - 1)];
+	const u32 size = sizeof(s->pc_cache[0]); /* 64 */
+
+	return (void *)s->pc_cache + ((pc * size ^ pc / (256 / size)) & (HT_PC_SETS - 1) * size);
 }
+_Static_assert(sizeof(struct ht_pc_entry) == 32 && HT_PC_SETS == 256, "pc_set() counts on it");
 
 static __always_inline int pc_is(const struct ht_pc_entry *e, u64 pc, u64 space)
 {
@@ -93,6 +99,8 @@ static __always_inline u64 rule_in_range(const struct ht_range *r, u64 pc, int c
 {
 	u64 rule = r->table ? rule_of_address(r->table, pc - r->bias) : HT_CFA_NONE;
 
+	if (ht_rule_kind(rule) == HT_CFA_SP && !is_quick(rule))
+		rule = (rule & ~HT_RULE_KIND) | HT_CFA_SP_SLOW;
 	if (rule)
 		return rule;
 	if (called && is_signal_return(pc + 1))
@@ -140,10 +148,10 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	if (!called)
 		s->space = s->walk_space;
 	else if (!replaced) { /* else true of this slot of the stack only */
-		set = pc_set(s, pc);
+		set = pc_set(s, s->walk.pc);
 		set[1] = set[0];
 		set[0] = (struct ht_pc_entry){
-			.pc = pc, .frame = frame, .space = s->space, .rule = rule
+			.pc = s->walk.pc, .frame = frame, .space = s->space, .rule = rule
 		};
 	}
 	return frame;
@@ -183,25 +191,22 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
  * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
  * in registers: through memory the steps would wait for each other.
  */
-static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slot)
+static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 process)
 {
-	u64 pc = s->walk.pc, sp = s->walk.sp, hash = 0, frame, rule;
+	u64 pc = s->walk.pc, slot = s->walk.sp - sizeof(u64), hash = 0, frame, rule;
 	int end = HT_STEP_CALLED;
 	u32 i = 0;
 
 	while (i < HT_MAX_FRAMES) {
-		struct ht_pc_entry *set = pc_set(s, pc - 1);
+		struct ht_pc_entry *e = pc_set(s, pc);
 
-		if (pc_is(&set[0], pc - 1, s->space)) {
-			frame = set[0].frame;
-			rule = set[0].rule;
-		} else if (pc_is(&set[1], pc - 1, s->space)) {
-			frame = set[1].frame;
-			rule = set[1].rule;
+		if (pc_is(e, pc, s->space) || pc_is(++e, pc, s->space)) {
+			frame = e->frame;
+			rule = e->rule;
 		} else {
 			s->walk.pc = pc;
-			s->walk.sp = sp;
-			frame = frame_slowly(scratch_index, slot);
+			s->walk.sp = slot + sizeof(u64);
+			frame = frame_slowly(scratch_index, process);
 			pc = s->walk.pc;
 			rule = s->rule;
 			if (!frame) {
@@ -212,20 +217,23 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slo
 		s->frames[i++] = frame;
 		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
 		hash = (hash ^ frame) * HASH_FACTOR;
-		if (step_quickly(s, rule, &pc, &sp))
+		if (step_quickly(s, rule, &pc, &slot))
 			continue;
 		s->walk.pc = pc;
-		s->walk.sp = sp;
+		s->walk.sp = slot + sizeof(u64);
 		s->rule = rule;
 		end = step_slowly(scratch_index);
 		pc = s->walk.pc;
-		sp = s->walk.sp;
-		if (end == HT_STEP_INTERRUPTED)
+		slot = s->walk.sp - sizeof(u64);
+		if (end == HT_STEP_INTERRUPTED) {
 			s->space = SPACE_NONE;
-		else if (end != HT_STEP_CALLED)
+			s->end = 0; /* the stack may be another one */
+		} else if (end != HT_STEP_CALLED) {
 			break;
+		}
 		end = HT_STEP_CALLED;
 	}
+	s->walk.sp = slot + sizeof(u64);
 	s->frame_count = i;
 	s->hash = hash ^ hash >> 32;
 	return end == HT_STEP_CALLED ? HT_UNWIND_DEPTH : end;

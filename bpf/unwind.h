@@ -49,14 +49,13 @@ __noinline u64 rule_of_address(u32 table, u64 address)
 	return unwind_word(rule) | (u64)unwind_word(rule + 1) << 32;
 }
 
-#define WINDOW_BEHIND 65536 /* words this far below the window are not worth moving it */
-
 static __always_inline int read_stack_word(struct ht_scratch *s, u64 address, u64 *word)
 {
 	u64 base = address;
 
 	if (!in_window(s, address)) {
-		if (s->base - address < WINDOW_BEHIND)
+		/* A register that was saved further down: no reason to move the window back. */
+		if (address < s->walk.sp)
 			return bpf_probe_read_user(word, sizeof(*word), (void *)address) ? -1 : 0;
 		/* From the frame's start on: what it saves is read soon. */
 		if (address - s->walk.sp < HT_PAGE_BYTES / 2)
@@ -87,42 +86,56 @@ __noinline int step_slowly(u32 scratch_index)
 	return ht_step(s, &s->walk, s->rule);
 }
 
-/* Where the usual frame ends above the one before: a word of the same window, aligned. */
+/* Where a frame ends above the one before: words of the same window, aligned. */
 #define QUICK_FRAME_MASK (~0x1ff8)
 
+/* A frame that step_quickly() need not look at again: others are left to the other. */
+static __always_inline int is_quick(u64 rule)
+{
+	u64 bytes = rule >> 32;
+
+	return bytes && !(bytes & QUICK_FRAME_MASK);
+}
+
 /*
- * The usual step, as ht_step() would take it: CFA by rsp or rbp, all words in the window. pc and sp are
- * the walk's, here in registers. False: nothing is changed but that rbp may be known now.
+ * The usual step, as ht_step() would take it: CFA by rsp or rbp, all words in the window. pc and the
+ * slot of the stack that it was read from, a word of the window, are the walk's, here in registers.
+ * Rules by rsp are is_quick(). False: nothing is changed but that rbp may be known now.
  */
-static __always_inline int step_quickly(struct ht_scratch *s, u64 rule, u64 *pc, u64 *sp)
+static __always_inline int step_quickly(struct ht_scratch *s, u64 rule, u64 *pc, u64 *slot)
 {
 	u64 kind = rule & (HT_RULE_KIND | HT_RULE_AT_BP | HT_RULE_FALLBACK | HT_RULE_LOST);
-	u64 base = *sp, slot;
+	u64 next = *slot + (rule >> 32);
+	u32 saved = rule;
 
-	if (kind == HT_CFA_BP) {
+	if (kind != HT_CFA_SP) {
+		if (kind != HT_CFA_BP)
+			return 0;
 		if (s->walk.bp_at) {
 			if (!in_window(s, s->walk.bp_at))
 				return 0;
 			s->walk.bp = window_word(s, s->walk.bp_at);
 			s->walk.bp_at = 0;
 		}
-		base = s->walk.bp;
-	} else if (kind != HT_CFA_SP) {
-		return 0;
+		next = s->walk.bp + (rule >> 32) - sizeof(u64);
+		if ((next - *slot - sizeof(u64)) & QUICK_FRAME_MASK)
+			return 0;
 	}
-	slot = base + ((s64)rule >> 32) - sizeof(u64); /* of the return address */
-	if ((slot - *sp) & QUICK_FRAME_MASK || !in_window(s, slot))
+	if (next >= s->end)
 		return 0;
-	*pc = window_word(s, slot);
-	*sp = slot + sizeof(u64);
-	if ((u32)rule >> 8) {
+	*pc = window_word(s, next);
+	*slot = next;
+	saved >>= 8;
+	asm volatile("" : "+r"(saved)); /* else clang makes a 64-bit constant of it */
+	if (saved) {
+		u64 cfa = next + sizeof(u64);
 		s64 rbp = (s64)(rule << 32) >> 45 & ~7LL; /* 8 * ht_rule_rbp(rule), and so on */
 		u64 rbx = rule >> 5 & 0x7f8;
 
 		if (rbp)
-			s->walk.bp_at = *sp + rbp;
+			s->walk.bp_at = cfa + rbp;
 		if (rbx)
-			s->walk.bx_at = *sp - rbx;
+			s->walk.bx_at = cfa - rbx;
 	}
 	return 1;
 }

@@ -10,7 +10,7 @@
 
 static __always_inline int window_copy(struct ht_scratch *s, u64 base, u32 bytes)
 {
-	s->valid = bytes - (sizeof(u64) - 1);
+	s->end = base + bytes - (sizeof(u64) - 1);
 	return bpf_probe_read_user(s->stack + (base & (HT_PAGE_BYTES - 1)), bytes, (void *)base) !=
 	       0;
 }
@@ -33,7 +33,7 @@ __noinline int window_read_pages(u32 scratch_index, u64 base, u32 bytes)
 		s->absent = base + rest;
 		return 0;
 	}
-	s->valid = 0;
+	s->end = 0;
 	return -1;
 }
 
@@ -74,7 +74,7 @@ static __always_inline void learn_extent(struct ht_scratch *s, u64 used)
 
 static __always_inline int in_window(const struct ht_scratch *s, u64 address)
 {
-	return address - s->base < s->valid;
+	return address >= s->base && address < s->end;
 }
 
 /*

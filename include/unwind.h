@@ -34,6 +34,7 @@ enum ht_cfa {
 	HT_CFA_SIGNAL,	 /* a signal frame: the interrupted registers are at rsp + operand */
 	HT_CFA_END,	 /* nobody called this code: main's caller's caller, a thread's start */
 	HT_CFA_UNSUPPORTED,
+	HT_CFA_SP_SLOW, /* HT_CFA_SP of a size that is not usual: the kernel half's own */
 	HT_CFA_KINDS,
 };
 

@@ -160,7 +160,7 @@ static inline int ht_step(struct ht_reader *r, struct ht_walk *w, __u64 rule)
 		return error;
 	if (rule & HT_RULE_FALLBACK && !w->bp)
 		return HT_STEP_ROOT; /* programs and threads begin with an empty frame pointer */
-	if (kind == HT_CFA_SP)
+	if (kind == HT_CFA_SP || kind == HT_CFA_SP_SLOW)
 		cfa = w->sp + (__s64)ht_rule_operand(rule);
 	else if (kind == HT_CFA_BP)
 		cfa = w->bp + (__s64)ht_rule_operand(rule);
