@@ -219,12 +219,19 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
  */
 static pid_t link_scope(struct session *s)
 {
-	s->linked_to_all = process_live_thread(&s->process) != s->process.pid;
+	bool leaderless = process_live_thread(&s->process) != s->process.pid;
+
+	s->linked_to_all = leaderless || s->kernel.for_all;
 	if (!s->linked_to_all)
 		return s->process.pid;
-	info("the main thread of pid %d has exited: probes reach all processes on the same files, "
-	     "and count this one",
-		s->process.pid);
+	if (leaderless)
+		info("the main thread of pid %d has exited: probes reach all processes on the same "
+		     "files, and count this one",
+			s->process.pid);
+	else
+		info("the kernel's probes for one process miss its threads: they reach all "
+		     "processes on the same files, and count pid %d",
+			s->process.pid);
 	return 0;
 }
 
