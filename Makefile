@@ -49,6 +49,9 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
              build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
              build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+# With the loader and libbpf; they ask the running kernel.
+KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(BUILD)/kernel/%,$(wildcard tests/kernel/test_*.c))
+TRACE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \
               build/bench/levels-cxx.o
 
@@ -93,6 +96,10 @@ $(BUILD)/heaptap: $(APP_OBJS) $(BUILD)/core.a
 $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/core.a | $(BUILD)/unit/
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/core.a -lcmocka $(CORE_LIBS) -o $@
+
+$(BUILD)/kernel/%: tests/kernel/%.c $(TRACE_OBJS) $(BUILD)/core.a | $(BUILD)/kernel/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--wrap=pthread_create,--wrap=pthread_join $^ -lcmocka $(LIBS) -o $@
 
 build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$<)
@@ -174,7 +181,7 @@ build/bench/stacks: tests/bench/stacks.py | build/bench/
 	$(Q)$(CXX) build/bench/sources/*.o -o $@
 
 workloads: $(WORKLOADS)
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(KERNEL_TESTS)
 
 deps:
 	$(Q)scripts/setup.sh

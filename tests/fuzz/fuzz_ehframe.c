@@ -44,9 +44,9 @@ static void as_entries(const uint8_t *data, size_t size, bool debug_frame)
 		.data = data, .length = size, .address = 0x4000, .debug_frame = debug_frame
 	};
 	struct cfi cfi CLEANUP(cfi_release) = { 0 };
-	struct rows rows CLEANUP(rows_release) = { 0 };
+	struct unwind_rows rows CLEANUP(unwind_rows_release) = { 0 };
 
-	if (cfi_read(&cfi, &section) || rows_begin(&rows, 0, 1 << 20))
+	if (cfi_read(&cfi, &section) || unwind_rows_begin(&rows, 0, 1 << 20))
 		return;
 	for (size_t i = 0; i < cfi.fdes.length / sizeof(struct cfi_fde); i++)
 		cfi_run(&cfi, (const struct cfi_fde *)(void *)cfi.fdes.data + i, &rows);

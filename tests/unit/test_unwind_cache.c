@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "../../user/target/rows.h"
+#include "../../user/target/unwind_rows.h"
 #include "../../user/target/unwind_cache.h"
 
 static char base[] = "/tmp/heaptap-cache-test-XXXXXX";
@@ -24,13 +24,13 @@ static const struct elf_info elf = { .build_id_length = 4, .build_id = { 0xde, 0
 static void make_table(struct buffer *out)
 {
 	struct unwind_info info = { .magic = UNWIND_MAGIC, .version = UNWIND_VERSION };
-	struct rows rows CLEANUP(rows_release) = { 0 };
+	struct unwind_rows rows CLEANUP(unwind_rows_release) = { 0 };
 
-	assert_int_equal(rows_begin(&rows, 0x1000, 0x9000), 0);
+	assert_int_equal(unwind_rows_begin(&rows, 0x1000, 0x9000), 0);
 	for (uint64_t at = 0x1000; at < 0x8000; at += 24)
-		rows_add(&rows, at, ht_rule(HT_CFA_SP, 0, (int32_t)(at % 640), 0, 0));
+		unwind_rows_add(&rows, at, ht_rule(HT_CFA_SP, 0, (int32_t)(at % 640), 0, 0));
 	buffer_append(out, &info, sizeof(info));
-	assert_int_equal(rows_finish(&rows, out), 0);
+	assert_int_equal(unwind_rows_finish(&rows, out), 0);
 	assert_int_equal(unwind_check(out->data, out->length), 0);
 }
 
