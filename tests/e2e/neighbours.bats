@@ -332,7 +332,7 @@ detach_inside() {
 	can_unshare -Ur
 	start_workload idle
 	run -3 unshare -Ur "$HEAPTAP" leaks -p "$WL_PID" --for 10ms
-	[[ $output == *CAP_* ]]
+	[[ $output == *"capabilities of a user namespace do not count"* ]]
 	quit_workload
 }
 

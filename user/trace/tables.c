@@ -172,14 +172,17 @@ int tables_bytes(int cpus, const struct table_limits *limits, struct table_bytes
 
 	if (!error)
 		error = size_all(&t, &kernel, cpus, limits);
+	if (!error)
+		error = unwinder_size(&kernel);
 	if (error)
 		return error;
 	*bytes = (struct table_bytes){ 0 };
 	bpf_object__for_each_map(map, kernel.object) bytes->at_start += map_bytes(map, cpus);
 	segment = whole_pages(1) +
 		  whole_pages(sizeof(struct ht_bucket) * (uint64_t)t.segment_buckets);
-	bytes->at_most = bytes->at_start + segment * t.max_segments;
-	bytes->at_start += segment;
+	bytes->at_most =
+		bytes->at_start + segment * t.max_segments + (limits->max_unwind_mib << 20);
+	bytes->at_start += segment + whole_pages(1) + whole_pages(UNWINDER_SEGMENT_BYTES);
 	return 0;
 }
 

@@ -58,7 +58,8 @@ struct tables {
 
 struct table_bytes {
 	uint64_t at_start;
-	uint64_t at_most; /* once the live table has all its segments */
+	uint64_t
+		at_most; /* with all segments of the live table, and all the unwind tables allowed */
 };
 /* Kernel memory that the tables take with so many possible CPUs; no kernel is asked. 0 or -errno. */
 int tables_bytes(int cpus, const struct table_limits *limits, struct table_bytes *bytes);

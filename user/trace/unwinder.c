@@ -13,8 +13,6 @@
 #include "../base/err.h"
 #include "../target/unwind_cache.h"
 
-#define SEGMENT_BYTES (HT_UNWIND_SEGMENT_WORDS * sizeof(uint32_t))
-
 /* --- segments ----------------------------------------------------------------------------------- */
 
 static int create_segment(void)
@@ -38,7 +36,7 @@ static void *map_array(int fd, size_t bytes)
 
 static int publish_segment(struct unwinder *u, struct kernel *kernel, uint32_t index, int fd)
 {
-	u->segments[index] = map_array(fd, SEGMENT_BYTES);
+	u->segments[index] = map_array(fd, UNWINDER_SEGMENT_BYTES);
 	if (!u->segments[index] || bpf_map_update_elem(bpf_map__fd(kernel->maps.unwind_segments),
 					   &index, &fd, BPF_ANY))
 		return -errno;
@@ -61,6 +59,11 @@ static int add_segment(struct unwinder *u, struct kernel *kernel)
 	return error;
 }
 
+int unwinder_size(struct kernel *kernel)
+{
+	return bpf_map__set_max_entries(kernel->maps.unwind_tables, HT_UNWIND_TABLES);
+}
+
 int unwinder_configure(struct unwinder *u, struct kernel *kernel, uint64_t max_bytes)
 {
 	int fd = create_segment(), error;
@@ -74,7 +77,7 @@ int unwinder_configure(struct unwinder *u, struct kernel *kernel, uint64_t max_b
 		return fd;
 	u->fds[0] = fd;
 	u->segment_count = 1;
-	error = bpf_map__set_max_entries(kernel->maps.unwind_tables, HT_UNWIND_TABLES);
+	error = unwinder_size(kernel);
 	return error ? error : bpf_map__set_inner_map_fd(kernel->maps.unwind_segments, fd);
 }
 
@@ -236,7 +239,7 @@ void unwinder_release(struct unwinder *u)
 {
 	for (uint32_t i = 0; i < u->segment_count; i++) {
 		if (u->segments[i])
-			munmap(u->segments[i], SEGMENT_BYTES);
+			munmap(u->segments[i], UNWINDER_SEGMENT_BYTES);
 		close(u->fds[i]);
 	}
 	if (u->tables)

@@ -32,6 +32,11 @@ struct unwinder {
 	int64_t newest_ns; /* from the last mapping that came late to its rows; -1: none came */
 };
 
+/* Tables grow by segments of this size. */
+#define UNWINDER_SEGMENT_BYTES (HT_UNWIND_SEGMENT_WORDS * sizeof(uint32_t))
+
+/* Sizes of maps, part of the next: 0 or -errno. */
+int unwinder_size(struct kernel *kernel);
 /* Before the load: the first segment, as the pattern of all. 0 or -errno. */
 int unwinder_configure(struct unwinder *u, struct kernel *kernel, uint64_t max_bytes);
 /* After the load. 0 or -errno. */
