@@ -4,6 +4,7 @@
 #   make demo       watch a leaking server        PID=N: watch that process instead
 #   make check      all tests that take minutes   check-full: also what takes longer
 #   make bench      what tracing costs            BENCH="--quick": arguments
+#   make bench-programs   is the old speed back after the detach: redis, nginx, node   BENCH=ROUNDS
 #   make install    PREFIX, DESTDIR
 #   make lint       formatting, clang-tidy, include directions, shell scripts
 #   SANITIZER=address,undefined: everything into build/sanitized
@@ -44,7 +45,7 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
-.PHONY: all deps demo check check-full bench install lint format workloads unit clean
+.PHONY: all deps demo test-deps check check-full bench bench-programs install lint format workloads unit clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/heaptap
@@ -122,15 +123,22 @@ unit: $(UNIT_TESTS)
 deps:
 	$(Q)scripts/setup.sh
 
+test-deps:
+	$(Q)scripts/setup.sh --tests
+
 demo: deps
 	$(Q)$(MAKE) --no-print-directory all workloads
 	$(Q)scripts/demo.sh $(PID)
 
-check: deps
+check: test-deps
 	$(Q)scripts/check.sh
 
-check-full: deps
+check-full: test-deps
 	$(Q)scripts/check.sh --full
+
+bench-programs: test-deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/programs.sh $(BENCH)
 
 bench: deps
 	$(Q)$(MAKE) --no-print-directory all build/bench/bench

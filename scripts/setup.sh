@@ -1,15 +1,19 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
-# Installs what the build, the tests and the demo need and the machine lacks. Debian and its relatives.
+# Installs what the build and the demo need and the machine lacks; with --tests, also the programs that the tests trace.
+# Debian and its relatives.
 set -eu
 
 packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
 libiberty-dev libzydis-dev zlib1g-dev libcmocka-dev bats jq python3 procps util-linux binutils
-clang-format clang-tidy shellcheck
-postgresql"
-# Programs that the tests trace or use, and that may have come from elsewhere: a package only where the command is missing.
-commands="redis-server:redis-server redis-benchmark:redis-tools nginx:nginx-light wrk:wrk sqlite3:sqlite3 git:git gdb:gdb
-strace:strace java:default-jdk-headless node:nodejs"
+clang-format clang-tidy shellcheck"
+commands=""
+if [ "${1:-}" = --tests ]; then
+	packages="$packages postgresql"
+	# They may have come from elsewhere: a package only where the command is missing.
+	commands="redis-server:redis-server redis-benchmark:redis-tools nginx:nginx-light wrk:wrk sqlite3:sqlite3
+	git:git gdb:gdb strace:strace java:default-jdk-headless node:nodejs"
+fi
 
 missing=""
 for package in $packages; do
