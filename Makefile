@@ -4,6 +4,7 @@
 #   make demo       watch a leaking server        PID=N: watch that process instead
 #   make check      all tests that take minutes   check-full: also what takes longer
 #   make bench      what tracing costs            BENCH="--quick": arguments
+#   make bench-programs   is the old speed back after the detach: redis, nginx, node   BENCH=ROUNDS
 #   make install    PREFIX, DESTDIR
 #   make fuzz       build the fuzz targets; scripts/fuzz.sh SECONDS [TARGET] runs them
 #   make lint       formatting, clang-tidy, include directions, shell scripts
@@ -55,7 +56,7 @@ TRACE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c))) \
               build/bench/levels-cxx.o
 
-.PHONY: all deps deps-tests demo check check-full bench install lint format workloads unit fuzz fuzz-targets clean
+.PHONY: all deps deps-tests demo check check-full bench bench-programs install lint format workloads unit fuzz fuzz-targets clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(BUILD)/heaptap
@@ -199,7 +200,11 @@ check: deps-tests
 check-full: deps-tests
 	$(Q)scripts/check.sh --full
 
-bench: deps
+bench-programs: deps-tests
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/programs.sh $(BENCH)
+
+bench: deps-tests
 	$(Q)$(MAKE) --no-print-directory all build/bench/bench build/bench/stacks
 	$(Q)build/bench/bench --heaptap build/heaptap $(BENCH)
 

@@ -277,10 +277,14 @@ start_pgbench() {
 
 # --- node -----------------------------------------------------------------------------------------
 
-start_node() {
+serve_node() {
 	program node node "$PROGRAM_DIR/server.js"
 	wait_line "$PROGRAM_OUT" '^listening [0-9]+$' "$PROGRAM_PID"
 	PORT=$(awk '/^listening/{print $2}' "$PROGRAM_OUT")
+}
+
+start_node() {
+	serve_node
 	load_with again_and_again wrk -t 1 -c 8 -d 2s "http://127.0.0.1:$PORT/"
 }
 

@@ -17,7 +17,8 @@ static bool register_plus(struct bytes *e, uint32_t *reg, int64_t *offset)
 	*offset = bytes_sleb(e);
 	if (bytes_left(e) && *e->at == DW_OP_plus_uconst) {
 		e->at++;
-		*offset += (int64_t)bytes_uleb(e);
+		/* The sum of two foreign numbers may wrap: as unsigned ones. */
+		*offset = (int64_t)((uint64_t)*offset + bytes_uleb(e));
 	}
 	return !e->bad;
 }
