@@ -16,7 +16,18 @@
 #include "target.h"
 #include "tracer.h"
 
-enum time_id { EMPTY_RUN, FLOOR_ATTACH, FLOOR_DETACH, ATTACH, DETACH, TIMES };
+enum time_id {
+	EMPTY_RUN,
+	FLOOR_ATTACH,
+	FLOOR_DETACH,
+	ATTACH,
+	DETACH,
+	MULTI_ATTACH,
+	MULTI_DETACH,
+	PERF_ATTACH,
+	PERF_DETACH,
+	TIMES
+};
 
 static const struct {
 	const char *what;
@@ -27,11 +38,26 @@ static const struct {
 	[FLOOR_DETACH] = { "floor P: two links closed", false },
 	[ATTACH] = { "heaptap: start to armed", true },
 	[DETACH] = { "heaptap: SIGINT to exit", true },
+	[MULTI_ATTACH] = { "--link multi: start to armed", true },
+	[MULTI_DETACH] = { "--link multi: SIGINT to exit", true },
+	[PERF_ATTACH] = { "--link perf: start to armed", true },
+	[PERF_DETACH] = { "--link perf: SIGINT to exit", true },
 };
+
+static const struct {
+	const char *link;
+	enum time_id attach, detach;
+} kinds[] = {
+	{ "auto", ATTACH, DETACH },
+	{ "multi", MULTI_ATTACH, MULTI_DETACH },
+	{ "perf", PERF_ATTACH, PERF_DETACH },
+};
+#define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 /* Milliseconds, by attach. */
 struct times {
 	double *ms[TIMES];
+	bool lacks[TIMES]; /* a kind of link that is not to be had here */
 };
 
 static double ms_since(uint64_t start_ns)
@@ -55,23 +81,45 @@ static int time_floor(struct floor *floor, const struct floor_places *places, pi
 	return 0;
 }
 
-static int time_heaptap(const char *path, pid_t pid, struct times *times, size_t i)
+static int time_link(const char *path, pid_t pid, size_t kind, struct times *times, size_t i)
 {
-	const char *const empty[] = { path, "--version", NULL };
 	struct tracer tracer = TRACER_INIT;
-	uint64_t empty_ns, armed_ns, exit_ns;
-	int rc = tracer_run(empty, NULL, 0, &empty_ns);
+	uint64_t armed_ns, exit_ns;
+	int rc = tracer_start(&tracer, path, pid, "exact", kinds[kind].link, &armed_ns);
 
-	if (!rc)
-		rc = tracer_start(&tracer, path, pid, "exact", &armed_ns);
 	if (!rc)
 		rc = tracer_stop(&tracer, &exit_ns, NULL);
 	if (rc)
 		return rc;
-	times->ms[EMPTY_RUN][i] = empty_ns / 1e6;
-	times->ms[ATTACH][i] = armed_ns / 1e6;
-	times->ms[DETACH][i] = exit_ns / 1e6;
+	times->ms[kinds[kind].attach][i] = armed_ns / 1e6;
+	times->ms[kinds[kind].detach][i] = exit_ns / 1e6;
 	return 0;
+}
+
+static int time_heaptap(const char *path, pid_t pid, struct times *times, size_t i)
+{
+	const char *const empty[] = { path, "--version", NULL };
+	uint64_t empty_ns;
+	int rc = tracer_run(empty, NULL, 0, &empty_ns);
+
+	if (rc)
+		return rc;
+	times->ms[EMPTY_RUN][i] = empty_ns / 1e6;
+	for (size_t kind = 0; !rc && kind < N_KINDS; kind++)
+		if (!times->lacks[kinds[kind].attach])
+			rc = time_link(path, pid, kind, times, i);
+	return rc;
+}
+
+static void find_links(const char *path, pid_t pid, struct times *times)
+{
+	for (size_t kind = 0; kind < N_KINDS; kind++) {
+		bool lacks = !tracer_takes_link(path, pid, kinds[kind].link);
+
+		times->lacks[kinds[kind].attach] = times->lacks[kinds[kind].detach] = lacks;
+		if (lacks)
+			printf("  --link %s: skipped, not to be had here\n", kinds[kind].link);
+	}
 }
 
 static void print_times(const struct bench_opts *opts, const struct times *times)
@@ -82,7 +130,7 @@ static void print_times(const struct bench_opts *opts, const struct times *times
 	for (int id = 0; id < TIMES; id++) {
 		double median = stats_median(times->ms[id], opts->attaches);
 
-		if (rows[id].needs_heaptap && !opts->heaptap)
+		if ((rows[id].needs_heaptap && !opts->heaptap) || times->lacks[id])
 			continue;
 		printf("%-34s %10.1f %10.1f %10.1f", rows[id].what, median,
 			stats_min(times->ms[id], opts->attaches),
@@ -105,6 +153,8 @@ static int measure(const struct bench_opts *opts, struct target *target, struct 
 		rc = floor_discover(&places);
 	if (!rc)
 		rc = floor_load(&floor);
+	if (!rc && opts->heaptap)
+		find_links(opts->heaptap, target->pid, times);
 	for (size_t i = 0; !rc && i < opts->attaches; i++) {
 		rc = time_floor(floor, &places, target->pid, times, i);
 		if (!rc && opts->heaptap)

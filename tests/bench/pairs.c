@@ -16,19 +16,21 @@
 #include "target.h"
 #include "tracer.h"
 
-enum config_id { BARE, PAIR, EXACT, PAIR_AGAIN, ENTRIES, CONFIGS };
+enum config_id { BARE, PAIR, EXACT, MULTI, PERF, PAIR_AGAIN, ENTRIES, CONFIGS };
 
 static const struct config {
 	const char *name;
 	const char *what;
 	enum { NOTHING, FLOOR, TRACER } kind;
 	enum floor_kind floor;
-	const char *mode;
+	const char *link;   /* of a tracer */
 	unsigned int scale; /* times the pairs of a batch, so that each lasts milliseconds */
 } configs[CONFIGS] = {
 	[BARE] = { "bare", "no probes", NOTHING, 0, NULL, 20 },
 	[PAIR] = { "P", "empty session on malloc, empty entry on free", FLOOR, FLOOR_P, NULL, 1 },
-	[EXACT] = { "exact", "heaptap --mode exact", TRACER, 0, "exact", 1 },
+	[EXACT] = { "exact", "heaptap --mode exact, the best link", TRACER, 0, "auto", 1 },
+	[MULTI] = { "multi", "the same by --link multi", TRACER, 0, "multi", 1 },
+	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "perf", 1 },
 	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, 1 },
 	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, 1 },
 };
@@ -38,6 +40,8 @@ static const struct {
 	enum config_id above, below;
 } ratios[] = {
 	{ "exact / P", EXACT, PAIR },
+	{ "multi / P", MULTI, PAIR },
+	{ "perf / P", PERF, PAIR },
 	{ "P / P (A/A)", PAIR_AGAIN, PAIR },
 	{ "E / P", ENTRIES, PAIR },
 };
@@ -59,6 +63,7 @@ struct run {
 	const char *places_from;
 	struct floor_links links;
 	struct tracer tracer;
+	bool lacks[CONFIGS];  /* a kind of link that is not to be had here */
 	uint64_t visit_pairs; /* run under the present attach */
 	uint64_t traced_pairs;
 	int64_t counted_pairs; /* by the tracer; -1: it does not say */
@@ -67,7 +72,7 @@ struct run {
 
 static bool is_run(const struct run *run, enum config_id id)
 {
-	return configs[id].kind != TRACER || run->opts->heaptap;
+	return configs[id].kind != TRACER || (run->opts->heaptap && !run->lacks[id]);
 }
 
 static int attach(struct run *run, enum config_id id)
@@ -79,8 +84,8 @@ static int attach(struct run *run, enum config_id id)
 		return floor_attach(
 			run->floor, config->floor, &run->places, run->target.pid, &run->links);
 	if (config->kind == TRACER)
-		return tracer_start(
-			&run->tracer, run->opts->heaptap, run->target.pid, config->mode, NULL);
+		return tracer_start(&run->tracer, run->opts->heaptap, run->target.pid, "exact",
+			config->link, NULL);
 	return 0;
 }
 
@@ -273,6 +278,18 @@ static int find_places(struct run *run)
 	return 0;
 }
 
+static void find_links(struct run *run)
+{
+	for (int id = 0; id < CONFIGS; id++) {
+		if (!is_run(run, id) || configs[id].kind != TRACER)
+			continue;
+		run->lacks[id] =
+			!tracer_takes_link(run->opts->heaptap, run->target.pid, configs[id].link);
+		if (run->lacks[id])
+			printf("%s: skipped, not to be had here\n", configs[id].name);
+	}
+}
+
 static int alloc_series(struct run *run)
 {
 	size_t visits = 2 * (size_t)run->opts->rounds;
@@ -311,6 +328,8 @@ static int prepare(struct run *run)
 		rc = target_batch(&run->target, run->opts->depths[0], 0, 0, &ns);
 	if (!rc)
 		rc = find_places(run);
+	if (!rc)
+		find_links(run);
 	if (!rc)
 		rc = floor_load(&run->floor);
 	return rc;

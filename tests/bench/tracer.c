@@ -108,12 +108,12 @@ static int wait_armed(const struct tracer *tracer, uint64_t *armed_at_ns)
 	return bench_err(-EIO, "no line '%s' from the tracer", ARMED_LINE);
 }
 
-int tracer_start(
-	struct tracer *tracer, const char *path, pid_t target, const char *mode, uint64_t *armed_ns)
+int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *link, uint64_t *armed_ns)
 {
 	char pid[16];
-	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--every", "3600s",
-		"-q", "--json", NULL };
+	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--link", link,
+		"--every", "3600s", "-q", "--json", NULL };
 	struct tracer made = TRACER_INIT;
 	uint64_t start_ns, armed_at_ns = 0;
 	int pipe_fds[2];
@@ -208,4 +208,14 @@ int tracer_run(const char *const argv[], char *out, size_t size, uint64_t *elaps
 		out[got > 0 ? got : 0] = '\0';
 	}
 	return 0;
+}
+
+bool tracer_takes_link(const char *path, pid_t target, const char *link)
+{
+	char pid[16];
+	const char *const argv[] = { path, "leaks", "-p", pid, "--link", link, "--every", "10ms",
+		"--count", "1", "-q", "--json", NULL };
+
+	snprintf(pid, sizeof(pid), "%d", target);
+	return !tracer_run(argv, NULL, 0, NULL);
 }

@@ -3,6 +3,7 @@
 #ifndef BENCH_TRACER_H
 #define BENCH_TRACER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -16,10 +17,13 @@ struct tracer {
 		0, -1, -1                                                                          \
 	}
 
-/* Starts `PATH leaks -p PID --mode MODE ...` and waits for the armed line; ns from the fork to it,
- * if asked for. */
+/* Starts `PATH leaks -p PID --mode MODE --link LINK ...` and waits for the armed line; ns from the
+ * fork to it, if asked for. */
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
-	uint64_t *armed_ns);
+	const char *link, uint64_t *armed_ns);
+
+/* Does it take this --link here? What it says against it goes to stderr. */
+bool tracer_takes_link(const char *path, pid_t target, const char *link);
 
 /*
  * SIGINT, then waits for the exit; ns between the two, and the allocations that the last report

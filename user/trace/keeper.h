@@ -24,7 +24,9 @@ struct descriptors {
 int descriptors_add(struct descriptors *d, int fd);
 /*
  * Closes all at once, each in a thread of its own, for each waits for grace periods of the kernel:
- * 40 ms alone, hardly more together. Returns when all are closed.
+ * 40 ms alone, hardly more together. Only perf uprobes gain nothing by it: the kernel takes them
+ * away one after another, under one lock (perf_uprobe_destroy() in kernel/trace/trace_event_perf.c).
+ * Returns when all are closed.
  */
 void descriptors_close(struct descriptors *d);
 
