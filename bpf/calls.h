@@ -202,7 +202,10 @@ static __always_inline void abandon(
 	live_bytes_shrink(p, call->old_block.size);
 }
 
-/* Global and scalars only: rare calls, kept out of the verification of the common ones. */
+/*
+ * Leaves a record for the return: 1, or 0 when the table is full. Global and scalars only: verified
+ * once.
+ */
 __noinline int call_begin(u32 slot, u32 role_site, u64 size, u64 argument, u64 sp)
 {
 	struct ht_call call = { .size = size,
@@ -223,14 +226,14 @@ __noinline int call_begin(u32 slot, u32 role_site, u64 size, u64 argument, u64 s
 		if (storable(argument) && live_take(block_key, &call.old_block))
 			call.old_key = block_key;
 	}
+	if (!bpf_map_update_elem(&calls, &key, &call, BPF_NOEXIST))
+		return 1;
 	stale = bpf_map_lookup_elem(&calls, &key);
 	if (stale) {
 		abandon(p, counters, stale);
 		*stale = call;
-		return 0;
+		return 1;
 	}
-	if (!bpf_map_update_elem(&calls, &key, &call, BPF_ANY))
-		return 0;
 	/* The old block's fate is unknown from here on; the new one will still be counted. */
 	if (call.old_key) {
 		count_lost(counters, HT_LOST_IN_FLIGHT_FULL, call.old_block.size);
@@ -296,43 +299,30 @@ static __always_inline void memalign_end(struct ht_process *p, struct ht_process
 	count_allocation(&block);
 }
 
-/*
- * The return of a call that call_begin() saw. Without its record only the cookie's size and site
- * are left.
- */
-__noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u64 sp)
+/* The request is told apart from the block's size, which has no room for one that overflowed. */
+static __always_inline void plain_end(struct ht_process *p, struct ht_process_counters *counters,
+	const struct ht_block *block, u64 bytes, u64 result)
 {
-	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
-	struct ht_process_counters *counters = counters_of_slot(slot);
-	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
-	struct ht_call *record = bpf_map_lookup_elem(&calls, &key), call = {};
-	int recorded = record != NULL;
-	u32 role = role_site >> 26;
+	if (result)
+		count_birth(p, counters, result, block);
+	else if (bytes)
+		count_failure(block->site);
+	else
+		count_uncounted(counters);
+}
 
-	if (!p || !counters)
-		return 0;
-	if (record) {
-		call = *record;
-		bpf_map_delete_elem(&calls, &key);
-	} else {
-		call.size = cookie_size;
-		call.site = role_site & ((1U << 26) - 1);
-		call.birth = birth_now();
-	}
-	if (reallocates(role)) {
-		realloc_end(p, counters, &call, recorded, result);
-	} else if (role == HT_ROLE_POSIX_MEMALIGN) {
-		memalign_end(p, counters, &call, recorded, result);
-	} else if (result) {
-		struct ht_block block = {
-			.size = call.size, .site = call.site, .birth = call.birth
-		};
+/* The return of a call: with its record, or with no more than its size and site. */
+static __always_inline void call_finish(struct ht_process *p, struct ht_process_counters *counters,
+	const struct ht_call *call, u32 role, int recorded, u64 result)
+{
+	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
 
-		count_birth(p, counters, result, &block);
-	} else {
-		count_failure(call.site);
-	}
-	return 0;
+	if (reallocates(role))
+		realloc_end(p, counters, call, recorded, result);
+	else if (role == HT_ROLE_POSIX_MEMALIGN)
+		memalign_end(p, counters, call, recorded, result);
+	else
+		plain_end(p, counters, &block, call->size, result);
 }
 
 /* --- what all kinds of link share ----------------------------------------------------------- */

@@ -127,9 +127,12 @@ static __always_inline int called_by(u32 slot, u64 sp, u64 stack, u64 trampoline
 	return range_of_pc(caller - 1, slot) != range_of_pc(outer_return - 1, slot);
 }
 
+#define NESTED_BELOW 1 /* in an allocator call further up the stack */
+#define NESTED_HERE  2 /* in one that jumped here: both have one place for the return address */
+
 /*
- * Is the call at sp part of a pending allocator call? Global, with scalars only: verified once, and
- * off the path of a call that has nothing pending.
+ * Is the call at sp part of a pending allocator call? 0 or NESTED_*. Global, with scalars only:
+ * verified once, and off the path of a call that has nothing pending.
  */
 __noinline int nested_slow(u32 slot, u64 sp)
 {
@@ -153,6 +156,8 @@ __noinline int nested_slow(u32 slot, u64 sp)
 		outer = bpf_map_lookup_elem(&planned, &key);
 		if (!outer || !called_by(slot, sp, stack, trampoline, outer_return, outer))
 			continue;
+		if (stack == sp)
+			return NESTED_HERE;
 		if (task->sas_ss_size && on_signal_stack(task, sp) && !on_signal_stack(task, stack))
 			return 0;
 		return stack - sp < SIGNAL_FRAME_BYTES || !signal_frame_between(sp, stack);

@@ -8,6 +8,32 @@
 
 #include "programs.h"
 
+/*
+ * The return of a call that call_begin() saw. Without its record only the cookie's size and site
+ * are left. Global and scalars only: verified once.
+ */
+__noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u64 sp)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	struct ht_process_counters *counters = counters_of_slot(slot);
+	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
+	struct ht_call *record = bpf_map_lookup_elem(&calls, &key), call = {};
+	int recorded = record != NULL;
+
+	if (!p || !counters)
+		return 0;
+	if (record) {
+		call = *record;
+		bpf_map_delete_elem(&calls, &key);
+	} else {
+		call.size = cookie_size;
+		call.site = role_site & ((1U << 26) - 1);
+		call.birth = birth_now();
+	}
+	call_finish(p, counters, &call, role_site >> 26, recorded, result);
+	return 0;
+}
+
 /* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
 static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 {
@@ -44,6 +70,7 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	u64 bytes = cookie & HT_COOKIE_SIZE_MAX;
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
 	struct ht_process_counters *counters;
+	struct ht_block block = {};
 	struct ht_process *p;
 
 	if (!site)
@@ -59,15 +86,10 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	counters = counters_of_slot(slot);
 	if (!p || !counters)
 		return;
-	if (result) {
-		struct ht_block block = { .size = bytes, .site = site_id, .birth = birth_now() };
-
-		count_birth(p, counters, result, &block);
-	} else if (bytes) {
-		count_failure(site_id);
-	} else {
-		count_uncounted(counters);
-	}
+	block.size = bytes;
+	block.site = site_id;
+	block.birth = birth_now();
+	plain_end(p, counters, &block, bytes, result);
 }
 
 /*

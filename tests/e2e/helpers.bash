@@ -4,8 +4,9 @@
 # What the end-to-end tests share. Tests wait for a line or for the end of a process; LIMIT is how
 # many seconds something may take before it is said to hang.
 #
-#   HEAPTAP    the binary under test          default: build/heaptap
-#   WORKLOADS  where the workloads are built  default: build/workloads
+#   HEAPTAP       the binary under test          default: build/heaptap
+#   WORKLOADS     where the workloads are built  default: build/workloads
+#   HEAPTAP_LINK  what attach says to --link     default: nothing
 
 bats_require_minimum_version 1.5.0
 
@@ -148,7 +149,8 @@ attach() {
 	local every=(--every 1h)
 
 	[[ $* != *--every* ]] || every=()
-	start_heaptap leaks -p "$WL_PID" --mode exact --json "${every[@]}" "$@"
+	start_heaptap leaks -p "$WL_PID" --mode exact --json "${every[@]}" \
+		${HEAPTAP_LINK:+--link "$HEAPTAP_LINK"} "$@"
 	wait_armed
 }
 

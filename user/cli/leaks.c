@@ -28,6 +28,7 @@ struct leaks_options {
 	bool json;
 	bool dry_run;
 	int mode;
+	int link; /* enum link_choice */
 	struct table_limits limits;
 	struct common_options common;
 };
@@ -45,10 +46,11 @@ static const struct option leaks_options[] = {
 	{ "top", 0, OPTION_NUMBER, "N", "stacks to list, 0 for all (10; all with --json)", AT(top), AT(top_given), 0, UINT32_MAX },
 	{ "json", 0, OPTION_FLAG, NULL, "one JSON object a report and line", AT(json), 0, 0, 0 },
 	{ "mode", 0, OPTION_CHOICE, "auto|exact", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
+	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), 0, 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
 	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
-	{ "max-in-flight", 0, OPTION_NUMBER, "N", "concurrent realloc and posix_memalign calls (8192)", AT(limits.max_in_flight), 0, 1, 1U << 20 },
+	{ "max-in-flight", 0, OPTION_NUMBER, "N", "concurrent realloc and posix_memalign calls, without sessions all calls (8192)", AT(limits.max_in_flight), 0, 1, 1U << 20 },
 	COMMON_OPTIONS(struct leaks_options, common),
 	{ NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, 0 },
 };
@@ -112,7 +114,8 @@ static int select_sites(
 static void render(struct run *run, struct leaks_report *r, struct buffer *out)
 {
 	const struct leaks_options *o = run->options;
-	struct text_style style = { common_wants_color(&o->common), o->common.verbose > 0 };
+	struct text_style style = { common_wants_color(&o->common), o->common.verbose > 0,
+		o->common.verbose > 0 };
 
 	process_read_memory(r->process, r->ended != NULL, &r->memory);
 	host_read_usage(&run->host, &r->host);
@@ -145,6 +148,7 @@ static int report(struct run *run, const char *ended)
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
 		.mode = "exact",
+		.link = session_link_name(run->session),
 		.mode_why = run->options->mode ? "asked for" : "auto: no budget is kept yet",
 	};
 	render(run, &r, &out);
@@ -232,7 +236,7 @@ static int start(struct run *run)
 		return err(-ENOMEM, "out of memory");
 	error = session_open(&run->session, (pid_t)o->pid);
 	if (!error)
-		error = session_load(run->session, &o->limits);
+		error = session_load(run->session, &o->limits, (enum link_choice)o->link);
 	if (!error)
 		error = session_attach(run->session);
 	if (!error)

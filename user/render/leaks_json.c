@@ -186,6 +186,7 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_string(j, "name", r->mode);
 	json_uint(j, "sample_bytes", 1);
 	json_string(j, "why", r->mode_why);
+	json_string(j, "link", r->link);
 	json_close(j, '}');
 	totals(j, &r->snapshot->totals);
 	health(j, r->snapshot);

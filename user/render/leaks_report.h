@@ -22,6 +22,7 @@ struct leaks_report {
 	const char *ended; /* NULL: it goes on; else why it ended, as in JSON */
 	const char *mode;
 	const char *mode_why;
+	const char *link; /* how probes are attached */
 };
 
 /* One object on one line: schema heaptap/1, kind "leaks". */
@@ -30,6 +31,7 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out);
 struct text_style {
 	bool color;
 	bool full_paths;
+	bool link; /* says how probes are attached */
 };
 void leaks_render_text(
 	const struct leaks_report *r, const struct text_style *style, struct buffer *out);

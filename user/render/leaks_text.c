@@ -61,7 +61,10 @@ static void heading(const struct printer *p)
 	clean(p, r->process->comm);
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
-	buffer_format(p->out, "  mode %s  allocator ", r->mode);
+	buffer_format(p->out, "  mode %s", r->mode);
+	if (p->style->link)
+		buffer_format(p->out, " by %s links", r->link);
+	buffer_text(p->out, "  allocator ");
 	allocators(p);
 	buffer_format(p->out, "  watched %s  at %s", format_duration(elapsed, r->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));

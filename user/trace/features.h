@@ -15,6 +15,10 @@ enum link_kind {
 	LINK_KINDS,
 };
 
+/* What the user asks for: one kind, or the best that there is. */
+enum link_choice { LINK_AUTO, LINK_ONLY_SESSION, LINK_ONLY_MULTI, LINK_ONLY_PERF };
+#define LINK_CHOICES "auto|session|multi|perf"
+
 /* The word for --link, JSON and messages; both kinds of session are "session". */
 const char *link_kind_name(enum link_kind kind);
 

@@ -12,6 +12,7 @@
 #include "../base/err.h"
 #include "attach_types.h"
 /* Only for the bytes in them: programs and tables are found by name, the same for all kinds. */
+#include "heap_pair.skel.h"
 #include "heap_session.skel.h"
 #include "heap_session_ctx.skel.h"
 
@@ -28,6 +29,11 @@ static const struct {
 	[LINK_SESSION_CTX] = { heap_session_ctx__elf_bytes,
 		{ [PROGRAM_ALLOCATE] = { "allocate", ATTACH_UPROBE_SESSION },
 			[PROGRAM_RELEASE] = { "release", ATTACH_UPROBE_MULTI } } },
+	[LINK_MULTI] = { heap_pair__elf_bytes,
+		{ [PROGRAM_ENTER] = { "enter", ATTACH_UPROBE_MULTI },
+			[PROGRAM_LEAVE] = { "leave", ATTACH_UPROBE_MULTI } } },
+	[LINK_PERF] = { heap_pair__elf_bytes,
+		{ [PROGRAM_ENTER] = { "enter", 0 }, [PROGRAM_LEAVE] = { "leave", 0 } } },
 };
 
 /* libbpf's messages one level below ours: its warnings repeat what we say better. */

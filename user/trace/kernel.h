@@ -38,6 +38,8 @@ struct bpf_program;
 enum kernel_program {
 	PROGRAM_ALLOCATE, /* sessions: allocating functions, at entry and return */
 	PROGRAM_RELEASE,  /* sessions: freeing functions */
+	PROGRAM_ENTER,	  /* the others: all functions, at entry */
+	PROGRAM_LEAVE,	  /* the others: allocating functions, at return */
 	KERNEL_PROGRAMS,
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "links.h"
 
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/bpf.h>
+#include <linux/perf_event.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -10,80 +12,219 @@
 #include "../base/err.h"
 #include "attach_types.h"
 
-static int create_link(int program_fd, bool session, int file, const uint64_t *offsets,
-	const uint64_t *cookies, uint32_t count, pid_t pid)
+/* --- which program goes where ---------------------------------------------------------------- */
+
+/* Probes of a plan that one program is for. */
+enum probes { PROBES_ALLOCATING, PROBES_FREEING, PROBES_ALL };
+
+struct part {
+	enum kernel_program program;
+	enum probes probes;
+	bool at_return;
+};
+
+/*
+ * In the order of attaching. Returns before entries: the program for returns passes over what it
+ * does not know, while an entry whose return is not seen would stay in flight.
+ */
+#define MAX_PARTS 3
+static const struct {
+	uint32_t count;
+	struct part parts[MAX_PARTS];
+} kinds[LINK_KINDS] = {
+	[LINK_SESSION] = { 2, { { PROGRAM_ALLOCATE, PROBES_ALLOCATING, false },
+				      { PROGRAM_RELEASE, PROBES_FREEING, false } } },
+	[LINK_SESSION_CTX] = { 2, { { PROGRAM_ALLOCATE, PROBES_ALLOCATING, false },
+					  { PROGRAM_RELEASE, PROBES_FREEING, false } } },
+	[LINK_MULTI] = { 2, { { PROGRAM_LEAVE, PROBES_ALLOCATING, true },
+				    { PROGRAM_ENTER, PROBES_ALL, false } } },
+	[LINK_PERF] = { 3, { { PROGRAM_LEAVE, PROBES_ALLOCATING, true },
+				   { PROGRAM_ENTER, PROBES_ALLOCATING, false },
+				   { PROGRAM_ENTER, PROBES_FREEING, false } } },
+};
+
+static bool belongs(const struct plan_probe *probe, enum probes probes)
 {
-	char path[64];
+	return probes == PROBES_ALL || probe->returns == (probes == PROBES_ALLOCATING);
+}
+
+/* Places of one part in one file. */
+struct places {
+	uint64_t *offsets;
+	uint64_t *cookies;
+	uint32_t count;
+};
+
+static void places_release(struct places *p)
+{
+	free(p->offsets);
+	free(p->cookies);
+}
+
+static int places_collect(struct places *p, const struct plan *plan, uint32_t module_id,
+	const struct module *module, enum probes probes)
+{
+	p->offsets = calloc(plan->count, sizeof(*p->offsets));
+	p->cookies = calloc(plan->count, sizeof(*p->cookies));
+	if (plan->count && (!p->offsets || !p->cookies))
+		return err(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < plan->count; i++) {
+		const struct plan_probe *probe = &plan->probes[i];
+
+		if (probe->module != module_id || !belongs(probe, probes))
+			continue;
+		if (probe->returns && plan_check_return(probe, module))
+			return -EINVAL;
+		p->offsets[p->count] = probe->offset;
+		p->cookies[p->count++] = (uint64_t)probe->pushed << 8 | probe->role;
+	}
+	return 0;
+}
+
+/* --- making links ---------------------------------------------------------------------------- */
+
+/*
+ * Our descriptor is the mapped inode; the path in the target's world may be another one by now.
+ */
+#define FILE_PATH 32
+static const char *file_path(char text[FILE_PATH], const struct module *module)
+{
+	snprintf(text, FILE_PATH, "/proc/self/fd/%d", module->fd);
+	return text;
+}
+
+static int create_multi(const struct bpf_program *program, bool at_return, const char *path,
+	const struct places *places, pid_t pid)
+{
 	struct uprobe_multi_attr attr = {
-		.program_fd = (uint32_t)program_fd,
-		.attach_type = session ? ATTACH_UPROBE_SESSION : ATTACH_UPROBE_MULTI,
+		.program_fd = (uint32_t)bpf_program__fd(program),
+		.attach_type = bpf_program__expected_attach_type(program),
 		.path = (uint64_t)(uintptr_t)path,
-		.offsets = (uint64_t)(uintptr_t)offsets,
-		.cookies = (uint64_t)(uintptr_t)cookies,
-		.count = count,
+		.offsets = (uint64_t)(uintptr_t)places->offsets,
+		.cookies = (uint64_t)(uintptr_t)places->cookies,
+		.count = places->count,
+		.multi_flags = at_return ? UPROBE_MULTI_RETURN : 0,
 		.pid = (uint32_t)pid,
 	};
-	int fd;
+	int fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 
-	/*
-	 * Our descriptor is the mapped inode; the path in the target's world may be another one by
-	 * now.
-	 */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file);
-	fd = (int)syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
 	return fd < 0 ? -errno : fd;
 }
 
-static int attach_error(int error, const struct module *module, pid_t pid)
+/*
+ * An event for a process is one for its first thread, but the program runs for all that share its
+ * memory. It is never enabled: the program runs all the same, and nobody counts the event itself.
+ */
+static int create_perf_event(const char *path, uint64_t offset, bool at_return, pid_t pid)
+{
+	int pmu = features_uprobe_pmu(), fd;
+	struct perf_event_attr attr = {
+		.type = (uint32_t)pmu,
+		.size = sizeof(attr),
+		.config = at_return, /* bit 0: format/retprobe of the PMU */
+		.disabled = 1,
+		.config1 = (uint64_t)(uintptr_t)path,
+		.config2 = offset,
+	};
+
+	if (pmu < 0)
+		return pmu;
+	/* Of all processes: on any one CPU, the program runs on all. */
+	fd = (int)syscall(
+		SYS_perf_event_open, &attr, pid ? pid : -1, pid ? -1 : 0, -1, PERF_FLAG_FD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* The link holds its event: closing it ends both. */
+static int create_perf(const struct bpf_program *program, bool at_return, const char *path,
+	uint64_t offset, uint64_t cookie, pid_t pid)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, options, .perf_event.bpf_cookie = cookie);
+	int event CLEANUP_CLOSE = create_perf_event(path, offset, at_return, pid), fd;
+
+	if (event < 0)
+		return event;
+	fd = bpf_link_create(bpf_program__fd(program), event, BPF_PERF_EVENT, &options);
+	return fd < 0 ? -errno : fd;
+}
+
+/* --- attaching ------------------------------------------------------------------------------- */
+
+static int attach_error(
+	int error, const struct kernel *kernel, const struct module *module, pid_t pid)
 {
 	switch (error) {
 	case -EPERM:
 	case -EACCES:
-		return err(error,
-			"the kernel refuses probes in pid %d: run as root or with CAP_BPF and "
-			"CAP_PERFMON",
-			pid);
+		return err(error, "the kernel refuses %s probes in pid %d: %s",
+			link_kind_name(kernel->kind), pid,
+			features_link_remedy(kernel->kind, error));
 	case -ESRCH:
 		return err(error, "pid %d exited while probes were attached", pid);
 	case -EINVAL:
-		return err(-EOPNOTSUPP,
-			"the kernel has no uprobe sessions: Linux 6.13 or newer is needed");
+		return err(-EOPNOTSUPP, "the kernel refuses %s probes in %s; -v tells more",
+			link_kind_name(kernel->kind), module->path);
+	case -EMFILE:
+		return err(error, "too many open files: raise ulimit -n");
 	default:
 		return err(error, "cannot attach probes to %s: %s", module->path, strerror(-error));
 	}
 }
 
-int links_attach(struct links *links, int program_fd, const struct plan *plan, uint32_t module_id,
-	const struct module *module, bool returns, pid_t pid)
+static int add_link(struct links *links, int fd, bool frees)
 {
-	uint64_t *offsets CLEANUP_FREE = calloc(plan->count, sizeof(*offsets));
-	uint64_t *cookies CLEANUP_FREE = calloc(plan->count, sizeof(*cookies));
 	struct link *all = realloc(links->all, (links->count + 1) * sizeof(*all));
-	uint32_t count = 0;
-	int fd;
 
-	if (all)
-		links->all = all;
-	if (!offsets || !cookies || !all)
-		return err(-ENOMEM, "out of memory");
-	for (uint32_t i = 0; i < plan->count; i++) {
-		const struct plan_probe *probe = &plan->probes[i];
-
-		if (probe->module != module_id || probe->returns != returns)
-			continue;
-		if (returns && plan_check_return(probe, module))
-			return -EINVAL;
-		offsets[count] = probe->offset;
-		cookies[count++] = (uint64_t)probe->pushed << 8 | probe->role;
+	if (!all) {
+		close(fd);
+		return -ENOMEM;
 	}
-	if (!count)
-		return 0;
-	fd = create_link(program_fd, returns, module->fd, offsets, cookies, count, pid);
-	if (fd < 0)
-		return attach_error(fd, module, pid);
-	all[links->count++] = (struct link){ .fd = fd, .returns = returns };
+	links->all = all;
+	all[links->count++] = (struct link){ .fd = fd, .frees = frees };
 	return 0;
 }
+
+static int attach_part(struct links *links, const struct kernel *kernel, const struct part *part,
+	const struct places *places, const char *path, pid_t pid)
+{
+	const struct bpf_program *program = kernel->programs[part->program];
+	bool frees = part->probes == PROBES_FREEING;
+	int fd, error = 0;
+
+	if (kernel->kind != LINK_PERF) {
+		fd = create_multi(program, part->at_return, path, places, pid);
+		return fd < 0 ? fd : add_link(links, fd, frees);
+	}
+	for (uint32_t i = 0; !error && i < places->count; i++) {
+		fd = create_perf(program, part->at_return, path, places->offsets[i],
+			places->cookies[i], pid);
+		error = fd < 0 ? fd : add_link(links, fd, frees);
+	}
+	return error;
+}
+
+int links_attach(struct links *links, const struct kernel *kernel, const struct plan *plan,
+	uint32_t module_id, const struct module *module, pid_t pid)
+{
+	char path[FILE_PATH];
+
+	for (uint32_t i = 0; i < kinds[kernel->kind].count; i++) {
+		const struct part *part = &kinds[kernel->kind].parts[i];
+		struct places places CLEANUP(places_release) = { 0 };
+		int error = places_collect(&places, plan, module_id, module, part->probes);
+
+		if (error)
+			return error;
+		if (!places.count)
+			continue;
+		error = attach_part(links, kernel, part, &places, file_path(path, module), pid);
+		if (error)
+			return attach_error(error, kernel, module, pid);
+	}
+	return 0;
+}
+
+/* --- closing --------------------------------------------------------------------------------- */
 
 static void *close_link(void *fd)
 {
@@ -91,21 +232,24 @@ static void *close_link(void *fd)
 	return NULL;
 }
 
-void links_begin_close(struct links *links, bool returns)
+static void begin_close(struct link *link)
 {
-	for (uint32_t i = 0; i < links->count; i++) {
-		struct link *link = &links->all[i];
+	if (!link->closing)
+		link->closing = !pthread_create(
+			&link->thread, NULL, close_link, (void *)(intptr_t)link->fd);
+}
 
-		if (link->returns == returns && !link->closing)
-			link->closing = !pthread_create(
-				&link->thread, NULL, close_link, (void *)(intptr_t)link->fd);
-	}
+void links_begin_close_frees(struct links *links)
+{
+	for (uint32_t i = 0; i < links->count; i++)
+		if (links->all[i].frees)
+			begin_close(&links->all[i]);
 }
 
 void links_close(struct links *links)
 {
-	links_begin_close(links, true);
-	links_begin_close(links, false);
+	for (uint32_t i = 0; i < links->count; i++)
+		begin_close(&links->all[i]);
 	for (uint32_t i = 0; i < links->count; i++) {
 		if (links->all[i].closing)
 			pthread_join(links->all[i].thread, NULL);

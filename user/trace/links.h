@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Links between programs and probed instructions: at most two a module, whatever the number of
- * probes.
+ * Links between programs and probed instructions. With sessions and uprobe_multi they are at most
+ * two a module, whatever the number of probes; perf uprobes need one for each entry and each
+ * return.
  */
 #ifndef HEAPTAP_LINKS_H
 #define HEAPTAP_LINKS_H
@@ -12,10 +13,11 @@
 #include <sys/types.h>
 
 #include "../target/plan.h"
+#include "kernel.h"
 
 struct link {
 	int fd;
-	bool returns; /* a session; else entry only */
+	bool frees;   /* no allocating function behind it */
 	bool closing; /* by the thread */
 	pthread_t thread;
 };
@@ -26,18 +28,18 @@ struct links {
 };
 
 /*
- * Attaches a module's probes of one kind (those that return, or those that do not) with one link,
- * for one process. -EINVAL: a return probe would stand where its return address is not;
- * -EOPNOTSUPP: the kernel has no such link; each with its message. Nothing to attach is 0.
+ * Attaches a module's probes in the way of the kernel half's kind, for one process; pid 0: for all.
+ * -EINVAL: a return probe would stand where its return address is not; -EOPNOTSUPP: the kernel has
+ * no such link; each with its message. Nothing to attach is 0.
  */
-int links_attach(struct links *links, int program_fd, const struct plan *plan, uint32_t module_id,
-	const struct module *module, bool returns, pid_t pid);
+int links_attach(struct links *links, const struct kernel *kernel, const struct plan *plan,
+	uint32_t module_id, const struct module *module, pid_t pid);
 /*
- * Begins to close the links of one kind, each in a thread of its own, for each waits for grace periods of the
- * kernel: 40 ms alone, hardly more together.
+ * Begins to close the links that only frees go through, each in a thread of its own, for each waits
+ * for grace periods of the kernel: 40 ms alone, hardly more together.
  */
-void links_begin_close(struct links *links, bool returns);
-/* Closes all and waits until no program of theirs runs any more. */
+void links_begin_close_frees(struct links *links);
+/* Closes all, at once, and waits until no program of theirs runs any more. */
 void links_close(struct links *links);
 
 #endif

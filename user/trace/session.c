@@ -11,6 +11,7 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "choose.h"
 #include "session_internal.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
@@ -33,6 +34,11 @@ const struct plan *session_plan(const struct session *s)
 const struct image *session_image(const struct session *s)
 {
 	return &s->image;
+}
+
+const char *session_link_name(const struct session *s)
+{
+	return link_kind_name(s->kernel.kind);
 }
 
 const struct profile *session_profile(const struct session *s)
@@ -74,20 +80,6 @@ int session_open(struct session **session, pid_t pid)
 }
 
 /* --- load ------------------------------------------------------------------------------------ */
-
-static int load_error(int error)
-{
-	if (error == -EPERM || error == -EACCES)
-		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
-				   "and CAP_PERFMON");
-	if (error == -ENOMEM)
-		return err(error, "not enough memory for the kernel's tables: lower --max-live or "
-				  "--max-stacks");
-	return err(-EOPNOTSUPP,
-		"the kernel does not take heaptap's BPF programs (%s): Linux 6.13 or newer with "
-		"BTF is needed; -v tells more",
-		strerror(-error));
-}
 
 static int on_message(void *context, void *data, size_t size)
 {
@@ -203,17 +195,12 @@ static int add_process(struct session *s)
 	return publish_ranges(s);
 }
 
-int session_load(struct session *s, const struct table_limits *limits)
+int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice)
 {
-	int error;
+	int error = choose_link(&s->kernel, &s->tables, limits, choice);
 
-	error = kernel_open(&s->kernel, LINK_SESSION);
-	if (!error)
-		error = tables_configure(&s->tables, &s->kernel, limits);
-	if (!error)
-		error = kernel_load(&s->kernel);
 	if (error)
-		return load_error(error);
+		return error;
 	error = tables_map(&s->tables, &s->kernel);
 	if (error)
 		return error;
@@ -230,13 +217,13 @@ int session_load(struct session *s, const struct table_limits *limits)
  * The kernel knows a link's process by its first thread. Once that has exited, only a link for all
  * processes is left; the programs tell ours from the others, who pay 0.1 us a call.
  */
-static pid_t link_scope(const struct session *s)
+static pid_t link_scope(struct session *s)
 {
-	if (process_live_thread(&s->process) == s->process.pid)
+	s->linked_to_all = process_live_thread(&s->process) != s->process.pid;
+	if (!s->linked_to_all)
 		return s->process.pid;
 	info("the main thread of pid %d has exited: probes reach all processes on the same files, "
-	     "and "
-	     "count this one",
+	     "and count this one",
 		s->process.pid);
 	return 0;
 }
@@ -244,18 +231,23 @@ static pid_t link_scope(const struct session *s)
 static int attach_module(struct session *s, uint32_t id)
 {
 	const struct module *m = &s->image.modules[id];
-	pid_t scope;
-	int error;
 
 	if (!m->allocator)
 		return 0;
-	scope = link_scope(s);
-	error = links_attach(&s->links, bpf_program__fd(s->kernel.programs[PROGRAM_ALLOCATE]),
-		&s->plan, id, m, true, scope);
-	if (error)
-		return error;
-	return links_attach(&s->links, bpf_program__fd(s->kernel.programs[PROGRAM_RELEASE]),
-		&s->plan, id, m, false, scope);
+	return links_attach(&s->links, &s->kernel, &s->plan, id, m, link_scope(s));
+}
+
+static int attach_all(struct session *s)
+{
+	for (uint32_t id = 0; id < s->image.module_count; id++) {
+		int error = attach_module(s, id);
+
+		if (error && process_ended(&s->process))
+			return -ESRCH;
+		if (error)
+			return error;
+	}
+	return 0;
 }
 
 int session_attach(struct session *s)
@@ -265,14 +257,7 @@ int session_attach(struct session *s)
 	if (error)
 		debug("no side-band records: %s; new code is looked for at each report",
 			strerror(-error));
-	for (uint32_t id = 0; id < s->image.module_count; id++) {
-		error = attach_module(s, id);
-		if (error && process_ended(&s->process))
-			return -ESRCH;
-		if (error)
-			return error;
-	}
-	return 0;
+	return attach_all(s);
 }
 
 int session_arm(struct session *s)
@@ -309,11 +294,36 @@ static int refresh_image(struct session *s)
 	return error ? error : publish_ranges(s);
 }
 
+/*
+ * perf uprobes of a process are those of its first thread, and fall silent when that exits. The new
+ * ones come before the old ones go: calls in flight return through either.
+ */
+static int follow_main_thread(struct session *s)
+{
+	struct links old = s->links;
+	int error;
+
+	if (s->kernel.kind != LINK_PERF || s->linked_to_all || process_ended(&s->process) ||
+		process_live_thread(&s->process) == s->process.pid)
+		return 0;
+	warn("perf probes end with the main thread: calls of the last %d ms may be missing, and "
+	     "blocks freed by them are shown as live",
+		POLL_MS);
+	s->links = (struct links){ 0 };
+	error = attach_all(s);
+	links_close(&old);
+	return error;
+}
+
 static int follow_target(struct session *s)
 {
 	struct sideband_news news = { .mapped = s->stale };
 	uint64_t now = clock_monotonic_ns();
 
+	int error = follow_main_thread(s);
+
+	if (error)
+		return process_ended(&s->process) ? SESSION_TARGET_EXIT : error;
 	sideband_read(&s->sideband, s->process.pid, &news);
 	/* The kernel half sees it too, also when records were lost. */
 	if (news.exec || session_after_exec(s))
@@ -370,7 +380,7 @@ void session_disarm(struct session *s)
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
-	links_begin_close(&s->links, false);
+	links_begin_close_frees(&s->links);
 	/* After this no program runs that saw the process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&

@@ -26,7 +26,8 @@ struct session;
 
 /* Each phase: 0, or -errno after a message. After a failure only session_close() is left. */
 int session_open(struct session **session, pid_t pid);
-int session_load(struct session *s, const struct table_limits *limits);
+/* The kind of link is chosen here: the first one asked for whose trial and whose load succeed. */
+int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice);
 int session_attach(struct session *s);
 int session_arm(struct session *s);
 void session_disarm(struct session *s);
@@ -36,6 +37,8 @@ void session_close(struct session *s); /* in any phase; NULL is allowed */
 const struct process *session_process(const struct session *s);
 const struct plan *session_plan(const struct session *s);
 const struct image *session_image(const struct session *s);
+/* How probes are attached: "session", "multi" or "perf". */
+const char *session_link_name(const struct session *s);
 /* Modules and stacks known so far; grows with each session_read(). */
 const struct profile *session_profile(const struct session *s);
 

@@ -16,6 +16,7 @@ struct session {
 	struct ring_buffer *messages;
 	struct tables tables;
 	struct links links;
+	bool linked_to_all; /* all processes hit the probes, not only this one */
 	struct sideband sideband;
 	struct profile profile;
 	uint32_t slot;

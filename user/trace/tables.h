@@ -14,7 +14,7 @@
 struct table_limits {
 	uint64_t max_live; /* blocks */
 	uint64_t max_stacks;
-	uint64_t max_in_flight; /* realloc and posix_memalign calls at one moment */
+	uint64_t max_in_flight; /* calls with a record at one moment: struct ht_call */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
