@@ -40,7 +40,7 @@ SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 WORKLOAD_CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -Wall -Wextra -Werror
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
-             build/workloads/exact-static build/workloads/exact-stripped
+             build/workloads/exact-static build/workloads/exact-stripped build/workloads/steer
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
@@ -100,6 +100,11 @@ build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h
 
 build/workloads/exact-stripped: build/workloads/exact-static
 	$(Q)strip -s $< -o $@
+
+# Drives a session as no command does yet.
+build/workloads/steer: tests/e2e/steer.c $(filter build/user/trace/%,$(APP_OBJS)) build/core.a | build/workloads/
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $^ $(LIBS) -o $@
 
 build/bench/%.bpf.o: tests/bench/%.bpf.c | build/bench/
 	$(call say,BPF,$@)

@@ -82,11 +82,14 @@ suite "unit tests, sanitized" unit_tests build/sanitized
 suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
+suite "e2e: sampling and filters" bats tests/e2e/sample.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
 if [ -n "$full" ]; then
+	suite "full: 20,000 simulated processes" env CMOCKA_MESSAGE_OUTPUT=TAP build/unit/test_sampling 20000
+	suite "full: estimates of 20 live runs" env SAMPLE_RUNS=20 bats -f estimates tests/e2e/sample.bats
 	suite "full: soak and many attaches" bats tests/full
 fi
 echo "$passed passed, $failed failed, $skipped skipped"
