@@ -42,6 +42,9 @@ WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/w
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
              build/workloads/exact-static build/workloads/exact-stripped build/workloads/steer
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+# With the loader and libbpf; they ask the running kernel.
+KERNEL_TESTS := $(patsubst tests/kernel/%.c,$(BUILD)/kernel/%,$(wildcard tests/kernel/test_*.c))
+TRACE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
 .PHONY: all deps demo check check-full bench install lint format workloads unit clean
@@ -86,6 +89,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/core.a | $(BUILD)/unit/
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/core.a -lcmocka $(CORE_LIBS) -o $@
 
+$(BUILD)/kernel/%: tests/kernel/%.c $(TRACE_OBJS) $(BUILD)/core.a | $(BUILD)/kernel/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--wrap=pthread_create,--wrap=pthread_join $^ -lcmocka $(LIBS) -o $@
+
 build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$<)
 	$(Q)$(CC) $(WORKLOAD_CFLAGS) $< -o $@
@@ -122,7 +129,7 @@ build/bench/bench: $(BENCH_OBJS)
 	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
 
 workloads: $(WORKLOADS)
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(KERNEL_TESTS)
 
 deps:
 	$(Q)scripts/setup.sh

@@ -60,7 +60,7 @@ step() {
 
 unit_tests() {
 	local test status=0
-	for test in "$1"/unit/test_*; do
+	for test in "$1"/test_*; do
 		case $test in *.d | *.o) continue ;; esac
 		CMOCKA_MESSAGE_OUTPUT=TAP timeout 300 "$test" 2>&1 || status=1
 	done
@@ -77,13 +77,20 @@ if [ "$failed" != 0 ]; then
 fi
 step "format, clang-tidy, include directions, shellcheck" make lint
 step "install" make install DESTDIR="$PWD/$log/root" PREFIX=/usr
-suite "unit tests" unit_tests build
-suite "unit tests, sanitized" unit_tests build/sanitized
+suite "unit tests" unit_tests build/unit
+suite "unit tests, sanitized" unit_tests build/sanitized/unit
+suite "links on this kernel" unit_tests build/kernel
+suite "links on this kernel, sanitized" unit_tests build/sanitized/kernel
 suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+for kind in multi perf; do
+	suite "e2e: exactness, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/exact.bats
+	suite "e2e: hazards, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/hazards.bats
+done
+suite "e2e: kill -9 of heaptap" bats tests/e2e/kill.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats

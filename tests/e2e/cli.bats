@@ -55,7 +55,7 @@ escape_in() {
 	heaptap leaks --help
 	((status == 0))
 	[[ -z $stderr ]]
-	for option in --every --for --count --min-age --top --json --dry-run --max-live; do
+	for option in --every --for --count --min-age --top --json --dry-run --max-live --link; do
 		[[ $output == *"$option"* ]]
 	done
 	heaptap --version
@@ -73,6 +73,7 @@ escape_in() {
 	fails 2 leaks -p not-a-pid
 	fails 2 leaks -p $$ --mode no-such-mode
 	fails 2 leaks -p $$ --color no-such-color
+	fails 2 leaks -p $$ --link no-such-link
 	fails 2 leaks -p $$ stray-argument
 }
 
@@ -139,6 +140,52 @@ escape_in() {
 	run --separate-stderr timeout "$LIMIT" "${nobody[@]}" "$shared/heaptap" leaks -p "$WL_PID"
 	rm -r "$shared"
 	errors 3
+	quit_workload
+}
+
+@test "--link: the kind asked for is used, and the report names it" {
+	local kind
+
+	start_workload idle
+	for kind in session multi perf; do
+		heaptap leaks -p "$WL_PID" --count 1 --every 100ms --json --link "$kind"
+		((status == 0))
+		jq -e --arg kind "$kind" '.mode.link == $kind' <<<"$output"
+		heaptap leaks -p "$WL_PID" --count 1 --every 100ms -v --link "$kind"
+		((status == 0))
+		[[ $output == *"mode exact by $kind links"* ]]
+	done
+	quit_workload
+}
+
+@test "--link auto: the first kind that works without CAP_SYS_ADMIN; perf does not" {
+	local no_admin=(setpriv --inh-caps=-sys_admin --bounding-set=-sys_admin)
+
+	start_workload idle
+	run --separate-stderr timeout "$LIMIT" "${no_admin[@]}" "$HEAPTAP" leaks -p "$WL_PID" \
+		--count 1 --every 100ms --json
+	((status == 0))
+	jq -e '.mode.link | IN("session", "multi")' <<<"$output"
+	run --separate-stderr timeout "$LIMIT" "${no_admin[@]}" "$HEAPTAP" leaks -p "$WL_PID" \
+		--count 1 --every 100ms --json --link multi
+	((status == 0))
+	run --separate-stderr timeout "$LIMIT" "${no_admin[@]}" "$HEAPTAP" leaks -p "$WL_PID" \
+		--link perf
+	errors 3
+	[[ $stderr == *perf*CAP_SYS_ADMIN* ]]
+	quit_workload
+}
+
+@test "--link: a kind that the kernel lacks is an error with its name and remedy" {
+	local pmu=/sys/bus/event_source/devices/uprobe/type
+
+	[[ -e $pmu ]] || skip "this kernel has no uprobe PMU to hide"
+	start_workload idle
+	run --separate-stderr timeout "$LIMIT" unshare --mount --propagation private bash -c \
+		'mount --bind /dev/null "$1" && shift && exec "$@"' - "$pmu" \
+		"$HEAPTAP" leaks -p "$WL_PID" --link perf
+	errors 3
+	[[ $stderr == *"--link perf"*"Linux 5.15"* ]]
 	quit_workload
 }
 
@@ -230,7 +277,7 @@ escape_in() {
 			"mode", "totals", "health", "process", "host", "stacks"])
 		+ (.target | lacks(["pid", "comm", "exe", "cgroup", "start_time", "allocators"]))
 		+ (.target.allocators[0] | lacks(["name", "module", "build_id"]))
-		+ (.mode | lacks(["name", "sample_bytes", "why"]))
+		+ (.mode | lacks(["name", "sample_bytes", "why", "link"]))
 		+ (.totals | lacks(["alloc_count", "alloc_bytes", "free_count", "free_bytes",
 			"live_count", "live_bytes", "lost_count", "lost_bytes", "peak_live_bytes",
 			"failed_count", "untracked_frees", "in_flight"]))

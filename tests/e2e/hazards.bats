@@ -113,6 +113,21 @@ load helpers
 	quit_workload
 }
 
+@test "SIGKILL of the process that holds the probes: heaptap says so and ends" {
+	local keeper
+
+	start_workload oracle --events 0
+	say go
+	attach
+	keeper=$(pgrep -P "$HT_PID" -x heaptap-links)
+	kill -KILL "$keeper"
+	expect_exit "$HT_PID" 1
+	grep -q 'killed the process that holds the probes' "$HT_ERR"
+	say stop
+	wait_done
+	quit_workload
+}
+
 @test "two attaches, one after the other" {
 	start_workload exact --rounds 300 --truth "$TRUTH"
 	attach

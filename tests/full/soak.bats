@@ -3,11 +3,7 @@
 # What takes too long for each change: many attaches, many kills, long runs. Part of make check-full.
 
 load ../e2e/helpers
-
-# Only our own kind of link: others may trace too.
-uprobe_links() {
-	bpftool link list 2>/dev/null | grep -c 'uprobe_multi\|type 12' || true
-}
+load ../e2e/kills
 
 # wait_reports N: until that many have been written.
 wait_reports() {
@@ -17,19 +13,6 @@ wait_reports() {
 		kill -0 "$HT_PID" && ((SECONDS < deadline)) || return 1
 		sleep 0.1
 	done
-}
-
-text_of() {
-	local range offset
-
-	read -r range _ offset _ < <(grep -m1 'r-xp.*libc' "/proc/$1/maps")
-	python3 - "$1" "$range" <<-'END'
-		import hashlib, sys
-		low, high = (int(x, 16) for x in sys.argv[2].split("-"))
-		with open(f"/proc/{sys.argv[1]}/mem", "rb") as memory:
-		    memory.seek(low)
-		    print(hashlib.sha256(memory.read(high - low)).hexdigest())
-	END
 }
 
 @test "100 attaches and detaches under load: the text of the target is as before" {
@@ -49,28 +32,9 @@ text_of() {
 	quit_workload
 }
 
-@test "200 kills of heaptap at random moments under load: nothing of it stays" {
-	BATS_TEST_TIMEOUT=600
-	RANDOM=1
-	start_workload oracle --events 0 --truth "$TRUTH"
-	say go
-	before=$(text_of "$WL_PID")
-	links=$(uprobe_links)
-	for _ in $(seq 200); do
-		start_heaptap leaks -p "$WL_PID" --json
-		sleep "0.$(printf %03d $((RANDOM % 400)))"
-		kill -KILL "$HT_PID"
-		wait_exit "$HT_PID"
-		kill -0 "$WL_PID"
-	done
-	[ "$(uprobe_links)" = "$links" ]
-	[ "$(text_of "$WL_PID")" = "$before" ]
-	attach
-	detach
-	last '.totals.alloc_count > 0'
-	say stop
-	wait_line "$WL_OUT" '^done' "$WL_PID"
-	quit_workload
+@test "500 kills of heaptap at random moments under load: nothing of it stays" {
+	BATS_TEST_TIMEOUT=1800
+	kill_rounds 500
 }
 
 @test "oracle: 100,000,000 random events from eight threads, equal to the block" {

@@ -360,7 +360,8 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.elapsed_s = 60.5,
 		.interval_s = 5,
 		.mode = "exact",
-		.mode_why = "asked for" };
+		.mode_why = "asked for",
+		.link = "multi" };
 }
 
 static void world_release(struct world *w)
@@ -443,6 +444,7 @@ static void test_report_values(void **state)
 	assert_jq(&document, "[.stacks[2].frames[]|.kind]",
 		"[\"native\",\"unknown\",\"python\",\"kernel\",\"unknown\"]");
 	assert_jq(&document, "[.stacks[2].frames[1]|.module,.offset]", "[null,139638282147448]");
+	assert_jq(&document, ".mode.link", "multi");
 	w.report.ended = "duration";
 	buffer_clear(&document);
 	leaks_render_json(&w.report, &document);
@@ -470,7 +472,7 @@ static void test_hostile_json(void **state)
 
 static const char *render(struct world *w, bool color, bool full_paths, struct buffer *out)
 {
-	const struct text_style style = { color, full_paths };
+	const struct text_style style = { color, full_paths, full_paths };
 
 	buffer_clear(out);
 	leaks_render_text(&w->report, &style, out);
@@ -517,6 +519,7 @@ static void test_text(void **state)
 	w.report.ended = "target_exit";
 	text = render(&w, false, true, &out);
 	assert_has(text, "0x1234 (/usr/bin/server)");
+	assert_has(text, "mode exact by multi links  allocator");
 	assert_has(text, "target_exit");
 }
 

@@ -5,7 +5,8 @@
  * An event is one call that the allocator serves. A block lives in a slot: of a pool shared by all
  * threads, where whoever swaps it out frees it, or of the thread's own. Size and site of birth
  * stand in the block's first bytes, so that a slot is one pointer and an exchange moves the block
- * whole. With `--events 0` the run goes on until the line "stop".
+ * whole. With `--events 0` the run goes on until the line "stop"; the line "count" is answered by
+ * "count N", the events so far.
  */
 
 #include <malloc.h>
@@ -33,6 +34,7 @@ struct worker {
 	struct wl_tally tally;
 	pthread_t thread;
 	uint64_t events, seed;
+	uint64_t done; /* of an endless run */
 	struct head **own;
 };
 
@@ -191,7 +193,8 @@ static void *work(void *arg)
 			done += step(worker);
 	} else {
 		while (!__atomic_load_n(&stop, __ATOMIC_RELAXED))
-			step(worker);
+			__atomic_store_n(
+				&worker->done, worker->done + step(worker), __ATOMIC_RELAXED);
 	}
 	pthread_barrier_wait(&barrier);
 	wl_rest();
@@ -225,6 +228,24 @@ static void start_workers(void)
 	}
 }
 
+static void answer_until_stop(void)
+{
+	char line[64];
+
+	for (;;) {
+		uint64_t sum = 0;
+
+		if (wl_line(line, sizeof(line)) < 0 || !strcmp(line, "quit"))
+			_exit(0);
+		if (!strcmp(line, "stop"))
+			return;
+		for (uint64_t i = 0; i < threads; i++)
+			sum += __atomic_load_n(&workers[i].done, __ATOMIC_RELAXED);
+		snprintf(line, sizeof(line), "count %llu\n", (unsigned long long)sum);
+		wl_say(line);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct wl_tally sum;
@@ -246,7 +267,7 @@ int main(int argc, char **argv)
 	wl_ready();
 	pthread_barrier_wait(&barrier);
 	if (!events) {
-		wl_expect("stop");
+		answer_until_stop();
 		__atomic_store_n(&stop, 1, __ATOMIC_RELAXED);
 	}
 	pthread_barrier_wait(&barrier);

@@ -71,8 +71,10 @@ int choose_link(struct kernel *kernel, struct tables *tables, const struct table
 		if (!is_chosen(choice, kind))
 			continue;
 		error = load_kind(kernel, tables, limits, kind);
-		if (!error)
+		if (!error) {
+			kernel->for_all = kind == LINK_MULTI && !features_multi_sees_threads();
 			return 0;
+		}
 		debug("no %s links%s: %s", link_kind_name(kind),
 			kind == LINK_SESSION_CTX ? " of Linux 7.0" : "", strerror(-error));
 		/* Told is what can be mended: a privilege; else what asks the least of a kernel. */

@@ -45,6 +45,7 @@ enum kernel_program {
 
 struct kernel {
 	enum link_kind kind;
+	bool for_all; /* its links cannot be for one process: some of its threads would be missed */
 	struct bpf_object *object;
 	struct bpf_program *programs[KERNEL_PROGRAMS]; /* NULL: this kind has none such */
 	struct bpf_program *birth_clock;

@@ -171,91 +171,97 @@ static int attach_error(
 	}
 }
 
-static int add_link(struct links *links, int fd, bool frees)
-{
-	struct link *all = realloc(links->all, (links->count + 1) * sizeof(*all));
+/* What a keeper makes: the links of one module. */
+struct order {
+	const struct kernel *kernel;
+	const struct places *places; /* one a part of the kind */
+	const char *path;
+	pid_t pid;
+};
 
-	if (!all) {
-		close(fd);
-		return -ENOMEM;
-	}
-	links->all = all;
-	all[links->count++] = (struct link){ .fd = fd, .frees = frees };
-	return 0;
-}
-
-static int attach_part(struct links *links, const struct kernel *kernel, const struct part *part,
-	const struct places *places, const char *path, pid_t pid)
+static int make_part(const struct order *order, const struct part *part,
+	const struct places *places, struct descriptors *made)
 {
-	const struct bpf_program *program = kernel->programs[part->program];
-	bool frees = part->probes == PROBES_FREEING;
+	const struct bpf_program *program = order->kernel->programs[part->program];
 	int fd, error = 0;
 
-	if (kernel->kind != LINK_PERF) {
-		fd = create_multi(program, part->at_return, path, places, pid);
-		return fd < 0 ? fd : add_link(links, fd, frees);
+	if (!places->count)
+		return 0;
+	if (order->kernel->kind != LINK_PERF) {
+		fd = create_multi(program, part->at_return, order->path, places, order->pid);
+		return fd < 0 ? fd : descriptors_add(made, fd);
 	}
 	for (uint32_t i = 0; !error && i < places->count; i++) {
-		fd = create_perf(program, part->at_return, path, places->offsets[i],
-			places->cookies[i], pid);
-		error = fd < 0 ? fd : add_link(links, fd, frees);
+		fd = create_perf(program, part->at_return, order->path, places->offsets[i],
+			places->cookies[i], order->pid);
+		error = fd < 0 ? fd : descriptors_add(made, fd);
 	}
+	return error;
+}
+
+static int make_links(const void *context, struct descriptors *made)
+{
+	const struct order *order = context;
+	enum link_kind kind = order->kernel->kind;
+	int error = 0;
+
+	for (uint32_t i = 0; !error && i < kinds[kind].count; i++)
+		error = make_part(order, &kinds[kind].parts[i], &order->places[i], made);
+	return error;
+}
+
+static int add_keeper(struct links *links, const struct order *order)
+{
+	struct keeper *all = realloc(links->keepers, (links->count + 1) * sizeof(*all));
+	int error;
+
+	if (!all)
+		return -ENOMEM;
+	links->keepers = all;
+	error = keeper_start(&all[links->count], make_links, order, all, links->count);
+	if (!error)
+		links->count++;
 	return error;
 }
 
 int links_attach(struct links *links, const struct kernel *kernel, const struct plan *plan,
 	uint32_t module_id, const struct module *module, pid_t pid)
 {
+	struct places places[MAX_PARTS] = { 0 };
 	char path[FILE_PATH];
+	struct order order = { kernel, places, file_path(path, module), pid };
+	uint32_t probes = 0;
+	int error = 0;
 
-	for (uint32_t i = 0; i < kinds[kernel->kind].count; i++) {
-		const struct part *part = &kinds[kernel->kind].parts[i];
-		struct places places CLEANUP(places_release) = { 0 };
-		int error = places_collect(&places, plan, module_id, module, part->probes);
-
-		if (error)
-			return error;
-		if (!places.count)
-			continue;
-		error = attach_part(links, kernel, part, &places, file_path(path, module), pid);
-		if (error)
-			return attach_error(error, kernel, module, pid);
+	for (uint32_t i = 0; !error && i < kinds[kernel->kind].count; i++) {
+		error = places_collect(
+			&places[i], plan, module_id, module, kinds[kernel->kind].parts[i].probes);
+		probes += places[i].count;
 	}
-	return 0;
+	if (!error && probes) {
+		error = add_keeper(links, &order);
+		if (error)
+			error = attach_error(error, kernel, module, pid);
+	}
+	for (uint32_t i = 0; i < MAX_PARTS; i++)
+		places_release(&places[i]);
+	return error;
 }
 
-/* --- closing --------------------------------------------------------------------------------- */
-
-static void *close_link(void *fd)
-{
-	close((int)(intptr_t)fd);
-	return NULL;
-}
-
-static void begin_close(struct link *link)
-{
-	if (!link->closing)
-		link->closing = !pthread_create(
-			&link->thread, NULL, close_link, (void *)(intptr_t)link->fd);
-}
-
-void links_begin_close_frees(struct links *links)
+bool links_hold(const struct links *links)
 {
 	for (uint32_t i = 0; i < links->count; i++)
-		if (links->all[i].frees)
-			begin_close(&links->all[i]);
+		if (!keeper_lives(&links->keepers[i]))
+			return false;
+	return true;
 }
 
 void links_close(struct links *links)
 {
 	for (uint32_t i = 0; i < links->count; i++)
-		begin_close(&links->all[i]);
-	for (uint32_t i = 0; i < links->count; i++) {
-		if (links->all[i].closing)
-			pthread_join(links->all[i].thread, NULL);
-		else
-			close(links->all[i].fd);
-	}
-	free(links->all);
+		keeper_begin_stop(&links->keepers[i]);
+	for (uint32_t i = 0; i < links->count; i++)
+		keeper_stop(&links->keepers[i]);
+	free(links->keepers);
 	*links = (struct links){ 0 };
 }

@@ -7,23 +7,16 @@
 #ifndef HEAPTAP_LINKS_H
 #define HEAPTAP_LINKS_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "../target/plan.h"
+#include "keeper.h"
 #include "kernel.h"
 
-struct link {
-	int fd;
-	bool frees;   /* no allocating function behind it */
-	bool closing; /* by the thread */
-	pthread_t thread;
-};
-
 struct links {
-	struct link *all;
+	struct keeper *keepers; /* one a module */
 	uint32_t count;
 };
 
@@ -34,11 +27,8 @@ struct links {
  */
 int links_attach(struct links *links, const struct kernel *kernel, const struct plan *plan,
 	uint32_t module_id, const struct module *module, pid_t pid);
-/*
- * Begins to close the links that only frees go through, each in a thread of its own, for each waits
- * for grace periods of the kernel: 40 ms alone, hardly more together.
- */
-void links_begin_close_frees(struct links *links);
+/* Are all of them still there? Not after someone has killed a keeper. */
+bool links_hold(const struct links *links);
 /* Closes all, at once, and waits until no program of theirs runs any more. */
 void links_close(struct links *links);
 

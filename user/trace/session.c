@@ -219,12 +219,19 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
  */
 static pid_t link_scope(struct session *s)
 {
-	s->linked_to_all = process_live_thread(&s->process) != s->process.pid;
+	bool leaderless = process_live_thread(&s->process) != s->process.pid;
+
+	s->linked_to_all = leaderless || s->kernel.for_all;
 	if (!s->linked_to_all)
 		return s->process.pid;
-	info("the main thread of pid %d has exited: probes reach all processes on the same files, "
-	     "and count this one",
-		s->process.pid);
+	if (leaderless)
+		info("the main thread of pid %d has exited: probes reach all processes on the same "
+		     "files, and count this one",
+			s->process.pid);
+	else
+		info("the kernel's probes for one process miss its threads: they reach all "
+		     "processes on the same files, and count pid %d",
+			s->process.pid);
 	return 0;
 }
 
@@ -323,6 +330,11 @@ static int follow_target(struct session *s)
 
 	int error = follow_main_thread(s);
 
+	if (!error && !links_hold(&s->links))
+		return err(-EIO,
+			"someone killed the process that holds the probes in pid %d: nothing is "
+			"counted any more",
+			s->process.pid);
 	if (error)
 		return process_ended(&s->process) ? SESSION_TARGET_EXIT : error;
 	sideband_read(&s->sideband, s->process.pid, &news);
@@ -380,8 +392,6 @@ void session_disarm(struct session *s)
 		return;
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
-	/* Frees count no more: their links need not wait for the calls that are still to return. */
-	links_begin_close_frees(&s->links);
 	/* After this no program runs that saw the process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
