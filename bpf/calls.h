@@ -391,13 +391,14 @@ static __always_inline void call_finish(struct ht_process *p, struct ht_process_
 
 static __always_inline u32 site_of_caller(const struct ht_regs *regs, const struct ht_process *p)
 {
+	u32 thread = p->by_thread ? (u32)current_pid_tgid() : 0;
 	u32 scratch = scratch_claim(), site;
 
 	if (scratch == SCRATCH_NONE) {
 		count_unattributed(p->slot, HT_UNATTRIBUTED_SCRATCH_BUSY);
 		return p->slot;
 	}
-	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, regs->sp, regs->bp);
+	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, thread, regs->sp, regs->bp);
 	scratch_release(scratch);
 	return site;
 }

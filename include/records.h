@@ -62,20 +62,23 @@ enum ht_role {
  */
 struct ht_process {
 	__u32 tgid;
-	__u32 armed;	  /* events count only while it is 1 */
-	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u32 armed; /* events count only while it is 1 */
 	__u64 mm;
 	__u64 ranges; /* first index : 32 | count : 32, one word so that a walk sees a whole set */
-	__u32 selective; /* 0: every request is followed, and nothing of the next lines matters */
+	__u32 generation; /* of the ranges: cached pc lookups of another one are stale */
+	__u16 slot;
+	__u8 by_thread; /* sites are told apart by thread */
+	__u8 domains;	/* bit by enum ht_domain */
+	/* Which requests are followed. 0: every one, and nothing of these lines matters. */
+	__u32 selective;
 	__u32 interval_log2; /* of the sampling interval in bytes; 0 in exact mode */
 	__u64 min_bytes;     /* requests below are not followed */
 	__u64 max_bytes;     /* nor those above */
 	__u32 thread;	     /* nor those of other threads; 0 is none */
 	__u32 module;	     /* nor those from other modules; the id + 1, 0 is none */
-	__u32 generation;    /* of the ranges: cached pc lookups of another one are stale */
-	__u16 slot;
-	__u8 mode;    /* enum ht_mode */
-	__u8 domains; /* bit by enum ht_domain */
+	/* Of no matter to programs. */
+	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u32 mode;	  /* enum ht_mode */
 	/* On their own cache line: the one place that every event of a process writes. */
 	__u64 live_bytes __attribute__((aligned(64)));
 	__u64 peak_live_bytes;

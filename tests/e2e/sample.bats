@@ -154,6 +154,17 @@ pooled() {
 	quit_workload
 }
 
+@test "--threads: a site each" {
+	start_workload exact --rounds 200 --truth "$TRUTH"
+	attach --threads
+	trace_to_the_end
+	compare
+	last '[.stacks[] | select(.frames[0].function == "site_calloc")] | length == 4 and
+		([.[].thread] | all(. > 0) and (unique | length) == 4) and
+		([.[].alloc_count] | unique | length) == 1'
+	quit_workload
+}
+
 @test "--module: requests from the program, and those that the C library makes for it" {
 	start_workload exact --rounds 100 --truth "$TRUTH"
 	attach --module libc.so.6

@@ -57,6 +57,7 @@ static const struct option leaks_options[] = {
 	{ "min-size", 0, OPTION_SIZE, "BYTES", "follow no request below", AT(rules.min_bytes), 0, 0, 1ULL << HT_ADDRESS_BITS },
 	{ "max-size", 0, OPTION_SIZE, "BYTES", "follow no request above", AT(rules.max_bytes), 0, 1, 1ULL << HT_ADDRESS_BITS },
 	{ "thread", 0, OPTION_NUMBER, "TID", "follow only what this thread requests", AT(thread), 0, 1, INT32_MAX },
+	{ "threads", 0, OPTION_FLAG, NULL, "tell apart what each thread requests", AT(rules.by_thread), 0, 0, 0 },
 	{ "module", 0, OPTION_TEXT, "NAME", "follow only requests whose direct caller is in this program or library", AT(rules.module), 0, 0, 0 },
 	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), 0, 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },

@@ -60,6 +60,7 @@ struct rules {
 	uint64_t min_bytes;    /* of a request */
 	uint64_t max_bytes;    /* 0: no limit */
 	uint32_t thread;       /* 0: all */
+	bool by_thread;	       /* not a condition: sites are told apart by thread */
 	const char *module;    /* that calls, by path or file name; NULL: all; not owned */
 };
 
@@ -80,7 +81,8 @@ struct samples {
 /* When blocks were sampled, counts and bytes are estimates. */
 struct site_figures {
 	uint32_t stack;
-	uint8_t domain; /* enum ht_domain */
+	uint8_t domain;	 /* enum ht_domain */
+	uint32_t thread; /* 0: all */
 	uint64_t alloc_count, alloc_bytes;
 	uint64_t free_count, free_bytes;
 	uint64_t failed_count;

@@ -241,6 +241,7 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	json_open(j, NULL, '{');
 	json_hex(j, "id", s->id);
 	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
+	uint_if(j, f->thread, "thread", f->thread);
 	site_figures(j, f, r->snapshot->sampled);
 	json_double(j, "oldest_s", f->oldest_s, 2);
 	json_null(j, "verdict"); /* no verdict is given yet */

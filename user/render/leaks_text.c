@@ -281,6 +281,8 @@ static void site(const struct printer *p, const struct site_figures *f)
 		format_count(count, f->aged_count), f->aged_count == 1 ? "" : "s",
 		format_bytes(average, f->aged_count ? f->aged_bytes / f->aged_count : 0),
 		format_duration(age, f->oldest_s));
+	if (f->thread)
+		buffer_format(p->out, ", thread %u", f->thread);
 	if (s->flags & HT_STACK_TRUNCATED)
 		buffer_text(p->out, ", truncated stack");
 	low_confidence(p, (double)f->aged_bytes, f->variance.aged_bytes);

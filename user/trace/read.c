@@ -87,7 +87,9 @@ static void add_site(const struct session *s, uint32_t id, struct site_figures *
 {
 	const struct ht_site *site = &s->tables.sites[id];
 
-	*f = (struct site_figures){ .stack = site->stack, .domain = site->domain };
+	*f = (struct site_figures){
+		.stack = site->stack, .domain = site->domain, .thread = site->thread
+	};
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_site_counters *c =
 			&s->tables.site_counters[id * s->tables.shards + shard];

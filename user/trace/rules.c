@@ -68,6 +68,7 @@ void session_publish_rules(struct session *s)
 	__atomic_store_n(&p->min_bytes, r->min_bytes, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->max_bytes, r->max_bytes ? r->max_bytes : UINT64_MAX, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->thread, r->thread, __ATOMIC_RELAXED);
+	__atomic_store_n(&p->by_thread, r->by_thread, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->module, module_of(s), __ATOMIC_RELAXED);
 	__atomic_store_n(&p->mode, r->sample ? HT_MODE_SAMPLE : HT_MODE_EXACT, __ATOMIC_RELAXED);
 	__atomic_store_n(&p->interval_log2, log2_of(r->sample_bytes), __ATOMIC_RELAXED);
