@@ -382,6 +382,8 @@ static int apply_rules(struct leaks_options *o)
 		return err(-EINVAL, "--min-size is above --max-size: nothing would be followed");
 	if (o->mode == MODE_EXACT && o->sample_given)
 		return err(-EINVAL, "--sample wants --mode sample");
+	if (o->mode == MODE_AUTO && o->sample_given)
+		warn("--sample has no effect: auto means exact, which samples nothing");
 	r->thread = (uint32_t)o->thread;
 	r->sample = o->mode == MODE_SAMPLE;
 	r->sample_bytes = r->sample ? rules_round_interval(o->sample_bytes) : 1;
