@@ -47,7 +47,7 @@ RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
              build/workloads/exact-static build/workloads/exact-stripped \
-             build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
+             build/workloads/steer build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
              build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 # With the loader and libbpf; they ask the running kernel.
@@ -136,6 +136,11 @@ build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h
 
 build/workloads/exact-stripped: build/workloads/exact-static
 	$(Q)strip -s $< -o $@
+
+# Drives a session as no command does yet.
+build/workloads/steer: tests/e2e/steer.c $(filter build/user/trace/%,$(APP_OBJS)) build/core.a | build/workloads/
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $^ $(LIBS) -o $@
 
 build/bench/%.bpf.o: tests/bench/%.bpf.c | build/bench/
 	$(call say,BPF,$@)

@@ -12,7 +12,7 @@
 #ifndef HEAPTAP_BPF_CALLS_H
 #define HEAPTAP_BPF_CALLS_H
 
-#include "intern.h"
+#include "select.h"
 
 /* --- small pieces ---------------------------------------------------------------------------- */
 
@@ -51,11 +51,6 @@ static __always_inline u64 requested_bytes(u32 role, const struct ht_arguments *
 	}
 }
 
-static __always_inline int reallocates(u32 role)
-{
-	return role == HT_ROLE_REALLOC || role == HT_ROLE_REALLOCARRAY;
-}
-
 static __always_inline u32 birth_now(void)
 {
 	return bpf_jiffies64() >> knobs.birth_shift;
@@ -68,22 +63,71 @@ static __always_inline struct ht_site_counters *counters_of_site(u32 site)
 	return bpf_map_lookup_elem(&site_counters, &row);
 }
 
-static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
-{
-	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
-
-	return bpf_map_lookup_elem(&threads, &place);
-}
-
 static __always_inline int storable(u64 address)
 {
 	return !(address & 7) && !(address >> HT_ADDRESS_BITS);
+}
+
+/* What sampling adds to the figures of a block. Global, scalars and one pointer: rare. */
+__noinline int weigh(u64 size, u32 interval_log2, struct ht_weight *weight)
+{
+	if (!weight)
+		return 0;
+	ht_weigh(size, interval_log2, weight);
+	return 0;
+}
+
+/* The bytes that a block stands for: the same at its birth and its death. */
+static __always_inline u64 weighted_bytes(const struct ht_block *block)
+{
+	struct ht_weight weight = {};
+
+	if (block->interval)
+		weigh(block->size, block->interval, &weight);
+	return block->size + (weight.bytes >> 8);
+}
+
+/* Adds to the three sums of one kind what a sampled block stands for beyond itself. */
+__noinline int count_excess(u32 site, u32 freed, u64 size, u32 interval_log2)
+{
+	struct ht_site_counters *c = counters_of_site(site);
+	struct ht_weight weight = {};
+	u32 noise = bpf_get_prandom_u32();
+	u64 count, bytes;
+
+	if (!c)
+		return 0;
+	ht_weigh(size, interval_log2, &weight);
+	count = ht_count_variance(&weight, noise);
+	bytes = ht_bytes_variance(&weight, size, noise);
+	add(freed ? &c->free_excess_count : &c->alloc_excess_count, weight.count);
+	add(freed ? &c->free_excess_bytes : &c->alloc_excess_bytes, weight.bytes);
+	add(freed ? &c->free_variance_count : &c->alloc_variance_count, count);
+	add(freed ? &c->free_variance_bytes : &c->alloc_variance_bytes, bytes);
+	return 0;
+}
+
+static __always_inline void count_lost(
+	struct ht_process_counters *c, enum ht_lost why, const struct ht_block *block)
+{
+	struct ht_weight weight = {};
+
+	add(&c->lost_count[why], 1);
+	add(&c->lost_bytes[why], block->size);
+	if (!block->interval)
+		return;
+	weigh(block->size, block->interval, &weight);
+	add(&c->lost_excess_count, weight.count);
+	add(&c->lost_excess_bytes, weight.bytes);
 }
 
 static __always_inline void count_allocation(const struct ht_block *block)
 {
 	struct ht_site_counters *c = counters_of_site(block->site);
 
+	/* First: whoever sees the allocation counted sees all of it. */
+	if (block->interval)
+		count_excess(block->site, 0, block->size, block->interval);
 	if (!c)
 		return;
 	add(&c->alloc_count, 1);
@@ -115,7 +159,9 @@ static __always_inline void count_free(
 {
 	struct ht_site_counters *c = counters_of_site(block->site);
 
-	live_bytes_shrink(p, block->size);
+	live_bytes_shrink(p, weighted_bytes(block));
+	if (block->interval)
+		count_excess(block->site, 1, block->size, block->interval);
 	if (!c)
 		return;
 	add(&c->free_count, 1);
@@ -154,24 +200,24 @@ static __always_inline void block_enter(struct ht_process *p, struct ht_process_
 	int met;
 
 	if (!storable(address)) {
-		count_lost(counters, HT_LOST_ADDRESS, block->size);
+		count_lost(counters, HT_LOST_ADDRESS, block);
 		return;
 	}
 	met = live_insert(ht_key(p->slot, address), block, &old);
 	if (met & LIVE_PRESSED)
 		tell_pressure();
 	if (met & LIVE_REPLACED && p->armed) {
-		count_lost(counters, HT_LOST_MISSED_FREE, old.size);
-		live_bytes_shrink(p, old.size);
+		count_lost(counters, HT_LOST_MISSED_FREE, &old);
+		live_bytes_shrink(p, weighted_bytes(&old));
 	} else if (met & LIVE_REPLACED) {
 		/* Disarmed: frees are not seen any more, and calls in flight still return. It was one. */
 		count_free(p, &old, 0);
 	}
 	if (!(met & LIVE_INSERTED)) {
-		count_lost(counters, HT_LOST_LIVE_FULL, block->size);
+		count_lost(counters, HT_LOST_LIVE_FULL, block);
 		return;
 	}
-	live_bytes_grow(p, block->size);
+	live_bytes_grow(p, weighted_bytes(block));
 }
 
 static __always_inline void count_birth(struct ht_process *p, struct ht_process_counters *counters,
@@ -198,21 +244,23 @@ static __always_inline void abandon(
 {
 	if (!call->old_key)
 		return;
-	count_lost(counters, HT_LOST_ABANDONED, call->old_block.size);
-	live_bytes_shrink(p, call->old_block.size);
+	count_lost(counters, HT_LOST_ABANDONED, &call->old_block);
+	live_bytes_shrink(p, weighted_bytes(&call->old_block));
 }
 
 /*
  * Leaves a record for the return: 1, or 0 when the table is full. Global and scalars only: verified
  * once.
  */
-__noinline int call_begin(u32 slot, u32 role_site, u64 size, u64 argument, u64 sp)
+__noinline int call_begin(u32 slot_interval, u32 role_site, u64 size, u64 argument, u64 sp)
 {
+	u32 slot = slot_interval & 0xffff;
 	struct ht_call call = { .size = size,
 		.argument = argument,
 		.role = role_site >> 26,
 		.site = role_site & ((1U << 26) - 1),
-		.birth = birth_now() };
+		.birth = birth_now(),
+		.interval = slot_interval >> 16 };
 	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
 	struct ht_process_counters *counters = counters_of_slot(slot);
 	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
@@ -236,27 +284,41 @@ __noinline int call_begin(u32 slot, u32 role_site, u64 size, u64 argument, u64 s
 	}
 	/* The old block's fate is unknown from here on; the new one will still be counted. */
 	if (call.old_key) {
-		count_lost(counters, HT_LOST_IN_FLIGHT_FULL, call.old_block.size);
-		live_bytes_shrink(p, call.old_block.size);
+		count_lost(counters, HT_LOST_IN_FLIGHT_FULL, &call.old_block);
+		live_bytes_shrink(p, weighted_bytes(&call.old_block));
 	} else if (reallocates(call.role) && argument) {
 		add(&counters->untracked_frees, 1);
 	}
 	return 0;
 }
 
+static __always_inline struct ht_block new_block(const struct ht_call *call)
+{
+	return (struct ht_block){ .size = call->size,
+		.interval = call->interval,
+		.site = call->site,
+		.birth = call->birth };
+}
+
+/*
+ * Sampled, the new block is drawn by its own size, whatever became of the old one: both estimates stay
+ * unbiased. It is then as old as this call, for of most old blocks the birth is not known.
+ */
 static __always_inline void realloc_end(struct ht_process *p, struct ht_process_counters *counters,
 	const struct ht_call *call, int recorded, u64 result)
 {
-	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
+	int followed = call->interval != HT_NOT_FOLLOWED;
+	struct ht_block block = new_block(call);
 
 	if (result || (recorded && call->argument && !call->size)) {
 		if (call->old_key) {
 			count_free(p, &call->old_block, 0);
-			block.birth = call->old_block.birth;
+			if (!call->interval)
+				block.birth = call->old_block.birth;
 		} else if (recorded && call->argument) {
 			add(&counters->untracked_frees, 1);
 		}
-		if (result)
+		if (result && followed)
 			count_birth(p, counters, result, &block);
 		else
 			count_uncounted(counters);
@@ -268,10 +330,10 @@ static __always_inline void realloc_end(struct ht_process *p, struct ht_process_
 		 */
 		u64 address = call->old_key & ((1ULL << HT_ADDRESS_BITS) - 1) & ~HT_KEY_STATE_MASK;
 
-		live_bytes_shrink(p, call->old_block.size);
+		live_bytes_shrink(p, weighted_bytes(&call->old_block));
 		block_enter(p, counters, address, &call->old_block);
 	}
-	if (call->size)
+	if (call->size && followed)
 		count_failure(call->site);
 	else
 		count_uncounted(counters);
@@ -280,7 +342,7 @@ static __always_inline void realloc_end(struct ht_process *p, struct ht_process_
 static __always_inline void memalign_end(struct ht_process *p, struct ht_process_counters *counters,
 	const struct ht_call *call, int recorded, u64 result)
 {
-	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
+	struct ht_block block = new_block(call);
 	u64 address = 0;
 	u32 why = HT_LOST_IN_FLIGHT_FULL;
 
@@ -295,7 +357,7 @@ static __always_inline void memalign_end(struct ht_process *p, struct ht_process
 			return;
 		}
 	}
-	count_lost(counters, why, call->size);
+	count_lost(counters, why, &block);
 	count_allocation(&block);
 }
 
@@ -315,7 +377,7 @@ static __always_inline void plain_end(struct ht_process *p, struct ht_process_co
 static __always_inline void call_finish(struct ht_process *p, struct ht_process_counters *counters,
 	const struct ht_call *call, u32 role, int recorded, u64 result)
 {
-	struct ht_block block = { .size = call->size, .site = call->site, .birth = call->birth };
+	struct ht_block block = new_block(call);
 
 	if (reallocates(role))
 		realloc_end(p, counters, call, recorded, result);
@@ -329,13 +391,14 @@ static __always_inline void call_finish(struct ht_process *p, struct ht_process_
 
 static __always_inline u32 site_of_caller(const struct ht_regs *regs, const struct ht_process *p)
 {
+	u32 thread = p->by_thread ? (u32)current_pid_tgid() : 0;
 	u32 scratch = scratch_claim(), site;
 
 	if (scratch == SCRATCH_NONE) {
 		count_unattributed(p->slot, HT_UNATTRIBUTED_SCRATCH_BUSY);
 		return p->slot;
 	}
-	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, regs);
+	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, thread, regs);
 	if (knobs.truth_every)
 		truth_ship(scratch, p->slot);
 	scratch_release(scratch);
@@ -364,6 +427,12 @@ static __always_inline void free_begin(struct pt_regs *ctx)
 			p->slot, ctx->sp + (bpf_get_attach_cookie(ctx) >> 8 & 0xff) * sizeof(u64)))
 		return;
 	key = ht_key(p->slot, address);
+	if (p->interval_log2) {
+		/* Nearly all are of blocks that were never followed: one cache line, and done. */
+		if (storable(address) && live_take(key, &block))
+			count_free(p, &block, 0);
+		return;
+	}
 	thread = thread_of(pid_tgid);
 	if (!thread)
 		return;

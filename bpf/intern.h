@@ -165,15 +165,16 @@ __noinline u32 stack_intern(u32 scratch_index, u32 slot)
 
 #define SITE_NONE 0xffffffffU
 
-static __always_inline int is_site(u32 id, u32 stack, u32 slot, u32 domain)
+static __always_inline int is_site(u32 id, u32 stack, u32 slot, u32 domain, u32 thread)
 {
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &id);
 
-	return site && site->stack == stack && site->slot == slot && site->domain == domain;
+	return site && site->stack == stack && site->slot == slot && site->domain == domain &&
+	       site->thread == thread;
 }
 
 /* Global, scalars only. */
-__noinline u32 site_create(u32 stack, u32 slot, u32 domain)
+__noinline u32 site_create(u32 stack, u32 slot, u32 domain, u32 thread)
 {
 	u32 id = take_id(&control.next_site, 1, knobs.max_sites);
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &id);
@@ -181,7 +182,7 @@ __noinline u32 site_create(u32 stack, u32 slot, u32 domain)
 	if (!site)
 		return SITE_NONE;
 	site->stack = stack;
-	site->thread = 0;
+	site->thread = thread;
 	site->slot = slot;
 	site->domain = domain;
 	return id;
@@ -191,7 +192,7 @@ __noinline u32 site_create(u32 stack, u32 slot, u32 domain)
  * The slow half of site_of(): a stack or site not seen before. When a table is full it is the
  * process's site without a stack, which has its slot's number. Global, scalars only.
  */
-__noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain)
+__noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain, u32 thread)
 {
 	u32 stack = stack_intern(scratch_index, slot), id = SITE_NONE;
 
@@ -206,14 +207,14 @@ __noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain)
 		word = *place;
 		if (!word) {
 			if (id == SITE_NONE)
-				id = site_create(stack, slot, domain);
+				id = site_create(stack, slot, domain, thread);
 			if (id == SITE_NONE)
 				break;
 			if (live_claim(place, 0, index_word(key, id)))
 				return id;
 			word = *place;
 		}
-		if (word >> 32 == key >> 32 && is_site((u32)word - 1, stack, slot, domain))
+		if (word >> 32 == key >> 32 && is_site((u32)word - 1, stack, slot, domain, thread))
 			return (u32)word - 1;
 	}
 	count_unattributed(slot, HT_UNATTRIBUTED_SITES_FULL);
@@ -227,7 +228,7 @@ __noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain)
  * finds or makes its site. In line: on some CPUs each call and return costs 10 ns.
  */
 static __always_inline u32 site_of_stack(
-	u32 scratch_index, u32 slot_domain, const struct ht_regs *regs)
+	u32 scratch_index, u32 slot_domain, u32 thread, const struct ht_regs *regs)
 {
 	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 	u32 slot = slot_domain >> 8, domain = slot_domain & 0xff;
@@ -239,7 +240,7 @@ static __always_inline u32 site_of_stack(
 		count_unattributed(slot, HT_UNATTRIBUTED_STACK_UNREADABLE);
 		return slot;
 	}
-	key = hash_frame(s->hash, slot_domain);
+	key = hash_frame(s->hash, (u64)thread << 32 | slot_domain);
 	for (u32 probe = 0; probe < SITE_PROBES; probe++) {
 		u64 *place = index_place(&site_index, key, probe);
 		struct ht_site *site;
@@ -253,10 +254,10 @@ static __always_inline u32 site_of_stack(
 		id = (u32)word - 1;
 		site = bpf_map_lookup_elem(&sites, &id);
 		if (site && site->slot == slot && site->domain == domain &&
-			is_captured(s, site->stack))
+			site->thread == thread && is_captured(s, site->stack))
 			return id;
 	}
-	return site_intern(scratch_index, key, slot, domain);
+	return site_intern(scratch_index, key, slot, domain, thread);
 }
 
 #endif

@@ -183,6 +183,14 @@ static __always_inline int live_take(__u64 key, struct ht_block *block)
 	return a->header & HT_BUCKET_SPILLED ? live_take_slow(key, block) : 0;
 }
 
+/* 0: the key is not in the table. */
+static __always_inline int live_may_hold(__u64 key)
+{
+	struct ht_bucket *a = live_bucket(0, live_reduce(live_hash(key), live_segment_buckets()));
+
+	return a && (live_find(a, key) < HT_BUCKET_BLOCKS || a->header & HT_BUCKET_SPILLED);
+}
+
 /* What an insertion met; several can be true at once. */
 #define LIVE_INSERTED 1
 #define LIVE_REPLACED 2 /* the address was in the table: its free was missed */

@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 #include "../include/records.h"
 #include "../include/frame.h"
+#include "../include/sampling.h"
 #include "../include/unwind.h"
 
 /* In sections of their own: the loader finds them by that name, and knows all that is in them. */

@@ -53,7 +53,7 @@ static __always_inline void count_unrecorded(
 		count_failure(block->site);
 		return;
 	}
-	count_lost(counters, HT_LOST_IN_FLIGHT_FULL, bytes);
+	count_lost(counters, HT_LOST_IN_FLIGHT_FULL, block);
 	count_allocation(block);
 }
 
@@ -62,7 +62,7 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
 	u64 pid_tgid = current_pid_tgid(), bytes;
-	u32 *slot = slot_of_tgid(pid_tgid >> 32), site;
+	u32 *slot = slot_of_tgid(pid_tgid >> 32), site, interval;
 	struct ht_process_counters *counters;
 	struct ht_block block = {};
 	struct ht_process *p;
@@ -76,15 +76,26 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 		pair_pass(*slot, regs.sp, nesting);
 		return;
 	}
+	bytes = requested_bytes(role, &a);
+	/* The kernel has a return pending for every call: no need to remember those not followed. */
+	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 0);
+	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di)) {
+		pair_pass(*slot, regs.sp, nesting);
+		return;
+	}
 	counters = counters_of_slot(p->slot);
 	if (!counters)
 		return;
-	site = site_of_caller(&regs, p);
-	bytes = requested_bytes(role, &a);
+	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	add(&counters->started, 1);
-	if (call_begin(p->slot, role << 26 | site, bytes, a.di, regs.sp))
+	if (call_begin(p->slot | interval << 16, role << 26 | site, bytes, a.di, regs.sp))
 		return;
+	if (interval == HT_NOT_FOLLOWED) {
+		count_uncounted(counters);
+		return;
+	}
 	block.size = bytes;
+	block.interval = interval;
 	block.site = site;
 	count_unrecorded(counters, &block, bytes);
 }

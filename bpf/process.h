@@ -17,12 +17,6 @@ static __always_inline struct ht_process_counters *counters_of_slot(u32 slot)
 	return bpf_map_lookup_elem(&process_counters, &row);
 }
 
-static __always_inline void count_lost(struct ht_process_counters *c, enum ht_lost why, u64 bytes)
-{
-	add(&c->lost_count[why], 1);
-	add(&c->lost_bytes[why], bytes);
-}
-
 /* Global, scalars only: never on a common path. */
 __noinline int count_unattributed(u32 slot, u32 why)
 {
@@ -81,8 +75,6 @@ static __always_inline struct ht_process *current_process(u64 pid_tgid)
 		return NULL;
 	p = bpf_map_lookup_elem(&processes, slot);
 	if (!p || !p->armed)
-		return NULL;
-	if (p->thread && p->thread != (u32)pid_tgid)
 		return NULL;
 	mm = (u64)current_task()->mm;
 	if (p->mm == mm)

@@ -12,8 +12,9 @@
  * The return of a call that call_begin() saw. Without its record only the cookie's size and site
  * are left. Global and scalars only: verified once.
  */
-__noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u64 sp)
+__noinline int call_end(u32 slot_interval, u32 role_site, u64 cookie_size, u64 result, u64 sp)
 {
+	u32 slot = slot_interval & 0xffff;
 	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
 	struct ht_process_counters *counters = counters_of_slot(slot);
 	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
@@ -29,6 +30,7 @@ __noinline int call_end(u32 slot, u32 role_site, u64 cookie_size, u64 result, u6
 		call.size = cookie_size;
 		call.site = role_site & ((1U << 26) - 1);
 		call.birth = birth_now();
+		call.interval = slot_interval >> 16;
 	}
 	call_finish(p, counters, &call, role_site >> 26, recorded, result);
 	return 0;
@@ -39,34 +41,41 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 {
 	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
-	struct ht_process *p = current_process(current_pid_tgid());
+	u64 pid_tgid = current_pid_tgid(), bytes, recorded = 0;
+	struct ht_process *p = current_process(pid_tgid);
 	struct ht_process_counters *counters;
-	u64 bytes, recorded = 0;
-	u32 site, role;
+	u32 site, role, interval;
 
 	if (!p || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
+		return 0;
+	role = bpf_get_attach_cookie(ctx) & 0xff;
+	bytes = requested_bytes(role, &a);
+	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 1);
+	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di))
 		return 0;
 	counters = counters_of_slot(p->slot);
 	if (!counters)
 		return 0;
+	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
+	/* Asked for again: else the verifier follows the walk once for each role that it knows. */
 	role = bpf_get_attach_cookie(ctx) & 0xff;
-	site = site_of_caller(&regs, p);
-	bytes = requested_bytes(role, &a);
 	if (reallocates(role) || role == HT_ROLE_POSIX_MEMALIGN || bytes > HT_COOKIE_SIZE_MAX) {
-		call_begin(p->slot, role << 26 | site, bytes, a.di, regs.sp);
+		call_begin(p->slot | interval << 16, role << 26 | site, bytes, a.di, regs.sp);
 		if (bytes > HT_COOKIE_SIZE_MAX)
 			bytes = HT_COOKIE_SIZE_MAX;
 		recorded = HT_COOKIE_RECORDED;
 	}
 	add(&counters->started, 1);
-	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SIZE_BITS | bytes;
+	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SITE_SHIFT |
+	       (u64)interval << HT_COOKIE_SIZE_BITS | bytes;
 }
 
 static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 {
 	/* The return popped its address: sp at entry was one word below. */
 	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
-	u32 site_id = cookie >> HT_COOKIE_SIZE_BITS & HT_COOKIE_SITE_MASK, slot;
+	u32 site_id = cookie >> HT_COOKIE_SITE_SHIFT & HT_COOKIE_SITE_MASK, slot;
+	u32 interval = cookie >> HT_COOKIE_SIZE_BITS & HT_COOKIE_INTERVAL_MASK;
 	u64 bytes = cookie & HT_COOKIE_SIZE_MAX;
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
 	struct ht_process_counters *counters;
@@ -79,7 +88,7 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	if (cookie & HT_COOKIE_RECORDED) {
 		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
 
-		call_end(slot, role << 26 | site_id, bytes, result, sp);
+		call_end(slot | interval << 16, role << 26 | site_id, bytes, result, sp);
 		return;
 	}
 	p = bpf_map_lookup_elem(&processes, &slot);
@@ -87,6 +96,7 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	if (!p || !counters)
 		return;
 	block.size = bytes;
+	block.interval = interval;
 	block.site = site_id;
 	block.birth = birth_now();
 	plain_end(p, counters, &block, bytes, result);

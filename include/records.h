@@ -63,19 +63,23 @@ enum ht_role {
  */
 struct ht_process {
 	__u32 tgid;
-	__u32 armed;	  /* events count only while it is 1 */
-	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u32 armed; /* events count only while it is 1 */
 	__u64 mm;
 	__u64 ranges; /* first index : 32 | count : 32, one word so that a walk sees a whole set */
-	__u64 interval_bytes; /* sampling interval; 1 in exact mode */
-	__u64 min_bytes;      /* requests below are not followed */
-	__u64 max_bytes;      /* requests above are not followed; 0 is no limit */
-	__u32 generation;     /* of the ranges: cached pc lookups of another one are stale */
-	__u32 thread;	      /* follow only this thread; 0 is all */
+	__u32 generation; /* of the ranges: cached pc lookups of another one are stale */
 	__u16 slot;
-	__u8 mode;    /* enum ht_mode */
-	__u8 domains; /* bit by enum ht_domain */
-	__u32 reserved;
+	__u8 by_thread; /* sites are told apart by thread */
+	__u8 domains;	/* bit by enum ht_domain */
+	/* Which requests are followed. 0: every one, and nothing of these lines matters. */
+	__u32 selective;
+	__u32 interval_log2; /* of the sampling interval in bytes; 0 in exact mode */
+	__u64 min_bytes;     /* requests below are not followed */
+	__u64 max_bytes;     /* nor those above */
+	__u32 thread;	     /* nor those of other threads; 0 is none */
+	__u32 module;	     /* nor those from other modules; the id + 1, 0 is none */
+	/* Of no matter to programs. */
+	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u32 mode;	  /* enum ht_mode */
 	/* On their own cache line: the one place that every event of a process writes. */
 	__u64 live_bytes __attribute__((aligned(64)));
 	__u64 peak_live_bytes;
@@ -106,7 +110,8 @@ struct ht_process_counters {
 	__u64 untracked_frees;	   /* of blocks born before the attach, or not followed */
 	__u64 untracked_inherited; /* of blocks born in the parent before fork */
 	__u64 after_exec; /* events of a new program image that the loader had not seen yet */
-	__u64 reserved;
+	__u64 lost_excess_count; /* as in struct ht_site_counters */
+	__u64 lost_excess_bytes;
 	__u64 lost_count[HT_LOST_REASONS];
 	__u64 lost_bytes[HT_LOST_REASONS];
 	__u64 unattributed[HT_UNATTRIBUTED_REASONS];
@@ -190,22 +195,38 @@ struct ht_site_counters {
 	__u64 temporary_count; /* freed by the same thread with no other allocation between */
 	__u64 temporary_bytes;
 	__u64 reserved;
-	/* Sampling: sums of weights in units of 2^-16, and of the variance of the live estimate. */
-	__u64 alloc_weight_count;
-	__u64 alloc_weight_bytes;
-	__u64 free_weight_count;
-	__u64 free_weight_bytes;
-	__u64 variance_count;
-	__u64 variance_bytes;
-	__u64 reserved_line[2];
+	/*
+	 * Sampling: what the blocks counted above stand for beyond themselves (struct ht_weight: Q16 and
+	 * Q8), and how far that may be wrong (sampling.h: blocks^2, and 2^16 bytes^2). Blocks followed
+	 * under different intervals, and exactly, add up.
+	 */
+	__u64 alloc_excess_count;
+	__u64 alloc_excess_bytes;
+	__u64 free_excess_count;
+	__u64 free_excess_bytes;
+	__u64 alloc_variance_count;
+	__u64 alloc_variance_bytes;
+	__u64 free_variance_count;
+	__u64 free_variance_bytes;
 };
 _Static_assert(sizeof(struct ht_site_counters) == 128, "site counters are two cache lines");
 
-/* What a thread did last, by thread id: collisions of ids only forget. */
+/*
+ * What a thread did last, by thread id: collisions of ids only forget. A cache line each, for threads
+ * write theirs at every event.
+ */
 struct ht_thread {
 	__u64 allocated; /* key of its last block, and nothing since */
 	__u64 freed;	 /* key of what it freed last, and nothing since */
+	__s64 sample_left; /* ticks up to its next sample point: sampling.h; drawn by the loader at first */
+	/* The last call that was not followed, and is not known to be over: select.h. */
+	__u64 declined_sp; /* 0: none */
+	__u64 declined_pc;
+	__u64 declined_inner_pc; /* the last function that it called or jumped to */
+	__u64 declined_return;	 /* its return address; 0: it does not jump to another function */
+	__u64 reserved;
 };
+_Static_assert(sizeof(struct ht_thread) == 64, "a cache line a thread");
 
 /* --- live blocks ----------------------------------------------------------------------------- */
 
@@ -221,7 +242,7 @@ struct ht_thread {
 
 struct ht_block {
 	__u64 size : 48;    /* bytes requested */
-	__u64 interval : 6; /* log2 of the sampling interval it was chosen under; 0: exact */
+	__u64 interval : 6; /* log2 of the sampling interval that it was chosen under; 0: exact */
 	__u64 domain : 4;
 	__u64 flags : 6;
 	__u32 site;
@@ -254,14 +275,19 @@ static inline __u32 ht_key_slot(__u64 key)
 /* --- calls in flight ------------------------------------------------------------------------- */
 
 /*
- * The session's cookie, from entry to return: set:1 | recorded:1 | site:24 | size:38. malloc and its like need
- * no record: site and size are all there is.
+ * The session's cookie, from entry to return: set:1 | recorded:1 | site:24 | interval:6 | size:32.
+ * malloc and its like need no record: that is all there is.
  */
-#define HT_COOKIE_SIZE_BITS 38
-#define HT_COOKIE_SIZE_MAX  ((1ULL << HT_COOKIE_SIZE_BITS) - 1) /* larger ones are in the record */
-#define HT_COOKIE_SITE_MASK ((1U << 24) - 1)
-#define HT_COOKIE_RECORDED  (1ULL << 62)
-#define HT_COOKIE_SET	    (1ULL << 63)
+#define HT_COOKIE_SIZE_BITS	32
+#define HT_COOKIE_SIZE_MAX	((1ULL << HT_COOKIE_SIZE_BITS) - 1) /* larger: in the record */
+#define HT_COOKIE_INTERVAL_MASK 63U
+#define HT_COOKIE_SITE_SHIFT	(HT_COOKIE_SIZE_BITS + 6)
+#define HT_COOKIE_SITE_MASK	((1U << 24) - 1)
+#define HT_COOKIE_RECORDED	(1ULL << 62)
+#define HT_COOKIE_SET		(1ULL << 63)
+
+/* A call that is seen to its end for its old block's sake alone: the new one is not followed. */
+#define HT_NOT_FOLLOWED 63U
 
 struct ht_call_key {
 	__u64 pid_tgid;
@@ -275,8 +301,8 @@ struct ht_call {
 	struct ht_block old_block;
 	__u32 site;
 	__u32 birth;
-	__u32 role; /* enum ht_role */
-	__u32 interval;
+	__u32 role;	/* enum ht_role */
+	__u32 interval; /* of struct ht_block, or HT_NOT_FOLLOWED */
 };
 _Static_assert(sizeof(struct ht_call) == 56, "in-flight record");
 

@@ -91,6 +91,7 @@ suite "e2e: doctor" bats tests/e2e/doctor.bats
 suite "e2e: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/doctor.bats
 suite "e2e: privileges" bats tests/e2e/privileges.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
+suite "e2e: sampling and filters" bats tests/e2e/sample.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
@@ -109,6 +110,8 @@ suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bat
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
 suite "fuzz: each target" scripts/fuzz.sh "$([ -n "$full" ] && echo 60 || echo 10)"
 if [ -n "$full" ]; then
+	suite "full: 20,000 simulated processes" env CMOCKA_MESSAGE_OUTPUT=TAP build/unit/test_sampling 20000
+	suite "full: estimates of 20 live runs" env SAMPLE_RUNS=20 bats -f estimates tests/e2e/sample.bats
 	suite "full: soak and many attaches" bats tests/full
 fi
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -16,7 +16,18 @@
 #include "target.h"
 #include "tracer.h"
 
-enum config_id { BARE, PAIR, EXACT, MULTI, PERF, PAIR_AGAIN, ENTRIES, CONFIGS };
+enum config_id {
+	BARE,
+	PAIR,
+	EXACT,
+	MULTI,
+	PERF,
+	PAIR_AGAIN,
+	ENTRIES,
+	SAMPLED,
+	ENTRIES_AGAIN,
+	CONFIGS
+};
 
 static const struct config {
 	const char *name;
@@ -33,6 +44,8 @@ static const struct config {
 	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "perf", 1 },
 	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, 1 },
 	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, 1 },
+	[SAMPLED] = { "sampled", "heaptap --mode sample", TRACER, 0, "sample", 1 },
+	[ENTRIES_AGAIN] = { "E again", "the same as E, for the noise", FLOOR, FLOOR_E, NULL, 1 },
 };
 
 static const struct {
@@ -44,6 +57,8 @@ static const struct {
 	{ "perf / P", PERF, PAIR },
 	{ "P / P (A/A)", PAIR_AGAIN, PAIR },
 	{ "E / P", ENTRIES, PAIR },
+	{ "sampled / E", SAMPLED, ENTRIES },
+	{ "E / E (A/A)", ENTRIES_AGAIN, ENTRIES },
 };
 #define N_RATIOS (sizeof(ratios) / sizeof(ratios[0]))
 
@@ -90,9 +105,9 @@ static int attach(struct run *run, enum config_id id)
 }
 
 /* All that may be attached, whichever it is. */
-static int detach(struct run *run)
+static int detach(struct run *run, enum config_id id)
 {
-	bool traced = run->tracer.pid > 0;
+	bool traced = run->tracer.pid > 0 && id == EXACT; /* others estimate */
 	int64_t counted;
 	int rc;
 
@@ -144,7 +159,7 @@ static int visit(struct run *run, enum config_id id, unsigned int visit)
 	rc = attach(run, id);
 	if (!rc)
 		rc = measure(run, id, visit);
-	rc_detach = detach(run);
+	rc_detach = detach(run, id);
 	return rc ? rc : rc_detach;
 }
 
@@ -240,7 +255,7 @@ static void print_head(const struct run *run)
 		run->places.alloc.offset, run->places.alloc.path, run->places.release.offset,
 		run->places.release.path);
 	if (!opts->heaptap)
-		puts("  exact: skipped, no heaptap");
+		puts("  exact and sampled: skipped, no heaptap");
 	fflush(stdout);
 }
 

@@ -7,6 +7,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "../../include/sampling.h"
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "commands.h"
@@ -23,11 +24,17 @@ struct leaks_options {
 	bool for_given, count_given, min_age_given, top_given;
 	bool json;
 	bool dry_run;
-	int mode;
+	int mode;	       /* enum mode_choice */
+	uint64_t sample_bytes; /* as asked for; rules has what it comes to */
+	uint64_t thread;
+	bool sample_given;
+	struct rules rules;
 	int link; /* enum link_choice */
 	struct table_limits limits;
 	struct common_options common;
 };
+
+enum mode_choice { MODE_AUTO, MODE_EXACT, MODE_SAMPLE };
 
 #define AT(member) offsetof(struct leaks_options, member)
 #define YEAR_NS	   (366 * 86400 * NS_PER_S)
@@ -41,7 +48,13 @@ static const struct option leaks_options[] = {
 	{ "min-age", 0, OPTION_DURATION, "DURATION", "blocks younger are not outstanding (10s, at most half the time watched)", AT(min_age_ns), AT(min_age_given), 0, YEAR_NS },
 	{ "top", 0, OPTION_NUMBER, "N", "stacks to list, 0 for all (10; all with --json)", AT(top), AT(top_given), 0, UINT32_MAX },
 	{ "json", 0, OPTION_FLAG, NULL, "one JSON object a report and line", AT(json), 0, 0, 0 },
-	{ "mode", 0, OPTION_CHOICE, "auto|exact", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
+	{ "mode", 0, OPTION_CHOICE, "auto|exact|sample", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
+	{ "sample", 0, OPTION_SIZE, "BYTES", "with --mode sample: one sample in so many bytes on average, a power of two (64K)", AT(sample_bytes), AT(sample_given), 1, 1U << HT_INTERVAL_MAX_LOG2 },
+	{ "min-size", 0, OPTION_SIZE, "BYTES", "follow no request below", AT(rules.min_bytes), 0, 0, 1ULL << HT_ADDRESS_BITS },
+	{ "max-size", 0, OPTION_SIZE, "BYTES", "follow no request above", AT(rules.max_bytes), 0, 1, 1ULL << HT_ADDRESS_BITS },
+	{ "thread", 0, OPTION_NUMBER, "TID", "follow only what this thread requests", AT(thread), 0, 1, INT32_MAX },
+	{ "threads", 0, OPTION_FLAG, NULL, "tell apart what each thread requests", AT(rules.by_thread), 0, 0, 0 },
+	{ "module", 0, OPTION_TEXT, "NAME", "follow only requests whose direct caller is in this program or library", AT(rules.module), 0, 0, 0 },
 	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), 0, 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
@@ -102,13 +115,14 @@ static int report(struct run *run, const char *ended)
 {
 	struct snapshot snapshot = { 0 };
 	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
+	const struct leaks_options *o = run->options;
 	struct report_figures figures = {
 		.elapsed_s = (double)(now - run->armed_ns) / NS_PER_S,
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
-		.mode = "exact",
+		.mode = o->rules.sample ? "sample" : "exact",
 		.link = session_link_name(run->session),
-		.mode_why = run->options->mode ? "asked for" : "auto: no budget is kept yet",
+		.mode_why = o->mode ? "asked for" : "auto: no budget is kept yet",
 	};
 	int error = session_read(run->session, min_age_s(run, figures.elapsed_s), &snapshot);
 
@@ -214,6 +228,8 @@ static int start(struct run *run)
 
 	error = session_open(&run->session, (pid_t)o->pid);
 	if (!error)
+		error = session_set_rules(run->session, &o->rules);
+	if (!error)
 		error = session_load(run->session, &o->limits, (enum link_choice)o->link);
 	if (!error)
 		error = session_attach(run->session);
@@ -226,8 +242,9 @@ static int start(struct run *run)
 		run->end_ns =
 			o->for_given || !o->count_given ? run->armed_ns + o->for_ns : UINT64_MAX;
 	/* Not a message but a signal: scripts wait for it, whatever the verbosity. */
-	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=exact\n",
-		session_process(run->session)->pid, session_plan(run->session)->count);
+	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=%s\n",
+		session_process(run->session)->pid, session_plan(run->session)->count,
+		o->rules.sample ? "sample" : "exact");
 	return 0;
 }
 
@@ -334,12 +351,33 @@ static int leaks(const struct leaks_options *o)
 	return error;
 }
 
+/* What several options come to together. 0, or -EINVAL after a message. */
+static int apply_rules(struct leaks_options *o)
+{
+	struct rules *r = &o->rules;
+
+	if (r->max_bytes && r->min_bytes > r->max_bytes)
+		return err(-EINVAL, "--min-size is above --max-size: nothing would be followed");
+	if (o->mode == MODE_EXACT && o->sample_given)
+		return err(-EINVAL, "--sample wants --mode sample");
+	if (o->mode == MODE_AUTO && o->sample_given)
+		warn("--sample has no effect: auto means exact, which samples nothing");
+	r->thread = (uint32_t)o->thread;
+	r->sample = o->mode == MODE_SAMPLE;
+	r->sample_bytes = r->sample ? rules_round_interval(o->sample_bytes) : 1;
+	if (r->sample && r->sample_bytes != o->sample_bytes)
+		info("sampling one in %llu bytes, the power of two nearest to %llu",
+			(unsigned long long)r->sample_bytes, (unsigned long long)o->sample_bytes);
+	return 0;
+}
+
 static int leaks_run(int argc, char **argv)
 {
 	struct leaks_options o = {
 		.every_ns = 5 * NS_PER_S,
 		.for_ns = 60 * NS_PER_S,
 		.min_age_ns = 10 * NS_PER_S,
+		.sample_bytes = 64 << 10,
 		.limits = TABLE_LIMITS_DEFAULT,
 	};
 	int error = options_parse(leaks_options, argc, argv, &o);
@@ -355,6 +393,8 @@ static int leaks_run(int argc, char **argv)
 		err(-EINVAL, "leaks wants a process: -p PID; see heaptap leaks --help");
 		return EXIT_USAGE;
 	}
+	if (apply_rules(&o))
+		return EXIT_USAGE;
 	if (output_check())
 		return EXIT_FAILED;
 	return exit_code_of(o.dry_run ? print_plan(&o) : leaks(&o));

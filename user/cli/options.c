@@ -52,6 +52,14 @@ static int bad_value(const struct option *o, const char *text, int error)
 		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
 			format_duration(low, (double)o->low / NS_PER_S),
 			format_duration(high, (double)o->high / NS_PER_S));
+	case OPTION_SIZE:
+		if (error != -ERANGE)
+			return err(-EINVAL, "--%s: '%s' is not a size: write 4096, 64K or 1.5MiB",
+				o->name, text);
+		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
+			format_bytes(low, o->low), format_bytes(high, o->high));
+	case OPTION_TEXT:
+		return err(-EINVAL, "--%s: wants %s, not nothing", o->name, o->argument);
 	case OPTION_CHOICE:
 		return err(-EINVAL, "--%s: '%s' is not one of %s", o->name, text, o->argument);
 	case OPTION_PID:
@@ -88,6 +96,17 @@ static int set_value(const struct option *o, const char *text, void *values)
 		if (!error && (number < o->low || number > o->high))
 			error = -ERANGE;
 		break;
+	case OPTION_SIZE:
+		error = parse_size(text, &number);
+		if (!error && (number < o->low || number > o->high))
+			error = -ERANGE;
+		break;
+	case OPTION_TEXT:
+		if (!*text)
+			error = -EINVAL;
+		else
+			*(const char **)(void *)place = text;
+		break;
 	case OPTION_PID:
 		error = parse_number(text, 1, INT32_MAX, &number);
 		break;
@@ -97,7 +116,8 @@ static int set_value(const struct option *o, const char *text, void *values)
 	}
 	if (error)
 		return bad_value(o, text, error);
-	if (o->kind == OPTION_DURATION || o->kind == OPTION_PID || o->kind == OPTION_NUMBER)
+	if (o->kind == OPTION_DURATION || o->kind == OPTION_PID || o->kind == OPTION_NUMBER ||
+		o->kind == OPTION_SIZE)
 		*(uint64_t *)(void *)place = number;
 	if (o->given)
 		*(bool *)(void *)((char *)values + o->given) = true;

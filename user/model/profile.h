@@ -57,9 +57,39 @@ int profile_tail(const struct profile *p, uint32_t modules, uint32_t stacks, str
 int profile_append(struct profile *p, struct profile *tail);
 void profile_release(struct profile *p);
 
+/*
+ * Which requests are followed; the others are in no figure. Kept with the figures, for it may change
+ * while a session runs.
+ */
+struct rules {
+	bool sample;	       /* else exact */
+	uint64_t sample_bytes; /* interval, a power of two; 1: every request */
+	uint64_t min_bytes;    /* of a request */
+	uint64_t max_bytes;    /* 0: no limit */
+	uint32_t thread;       /* 0: all */
+	bool by_thread;	       /* not a condition: sites are told apart by thread */
+	const char *module;    /* that calls, by path or file name; NULL: all; not owned */
+};
+
+/* Variances of the figures of the same names. Exact figures have none. */
+struct variances {
+	double alloc_count, alloc_bytes;
+	double free_count, free_bytes;
+	double live_count, live_bytes;
+	double aged_count, aged_bytes;
+};
+
+/* How many blocks that were followed are behind the figures. */
+struct samples {
+	uint64_t alloc_count, free_count, live_count, lost_count;
+	uint64_t alloc_bytes, free_bytes, live_bytes, lost_bytes;
+};
+
+/* When blocks were sampled, counts and bytes are estimates. */
 struct site_figures {
 	uint32_t stack;
-	uint8_t domain; /* enum ht_domain */
+	uint8_t domain;	 /* enum ht_domain */
+	uint32_t thread; /* 0: all */
 	uint64_t alloc_count, alloc_bytes;
 	uint64_t free_count, free_bytes;
 	uint64_t failed_count;
@@ -67,6 +97,8 @@ struct site_figures {
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
+	struct variances variance;
+	struct samples samples;
 };
 
 struct totals {
@@ -81,6 +113,8 @@ struct totals {
 	uint64_t in_flight; /* calls that have begun and not returned */
 	uint64_t
 		truncated_count; /* of the allocations: those whose stack does not reach its root */
+	struct variances variance;
+	struct samples samples;
 };
 
 /* What stacks are followed by. */
@@ -97,6 +131,9 @@ struct snapshot {
 	uint64_t realtime_ns;
 	uint64_t monotonic_ns;
 	double min_age_s; /* what "aged" means */
+	struct rules rules;
+	bool sampled;  /* at some time since the start: figures are estimates */
+	bool filtered; /* at some time some requests were not followed, by size, thread or module */
 	struct totals totals;
 	uint64_t lost[HT_LOST_REASONS];
 	uint64_t unattributed[HT_UNATTRIBUTED_REASONS];

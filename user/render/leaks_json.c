@@ -2,7 +2,11 @@
 #include "json.h"
 #include "leaks_report.h"
 
+#include <math.h>
+#include <stdio.h>
+
 #include "../base/clock.h"
+#include "../model/estimate.h"
 
 static void target(struct json *j, const struct leaks_report *r)
 {
@@ -31,23 +35,81 @@ static void target(struct json *j, const struct leaks_report *r)
 	json_close(j, '}');
 }
 
-static void totals(struct json *j, const struct totals *t)
+/* A figure and, when it is an estimate, its standard error. */
+static void figure(struct json *j, bool sampled, const char *key, uint64_t value, double variance)
 {
+	char name[64];
+
+	json_uint(j, key, value);
+	if (!sampled)
+		return;
+	snprintf(name, sizeof(name), "%s_stderr", key);
+	json_double(j, name, sqrt(variance), 2);
+}
+
+/* Null where some events are not seen: not when they are not counted here. */
+static void uint_if(struct json *j, bool known, const char *key, uint64_t value)
+{
+	if (known)
+		json_uint(j, key, value);
+	else
+		json_null(j, key);
+}
+
+/* The followed blocks themselves: of these  allocated = live + freed + lost  is exact. */
+static void samples(struct json *j, const struct samples *s)
+{
+	json_open(j, "samples", '{');
+	json_uint(j, "alloc_count", s->alloc_count);
+	json_uint(j, "alloc_bytes", s->alloc_bytes);
+	json_uint(j, "free_count", s->free_count);
+	json_uint(j, "free_bytes", s->free_bytes);
+	json_uint(j, "live_count", s->live_count);
+	json_uint(j, "live_bytes", s->live_bytes);
+	json_uint(j, "lost_count", s->lost_count);
+	json_uint(j, "lost_bytes", s->lost_bytes);
+	json_close(j, '}');
+}
+
+static void totals(struct json *j, const struct snapshot *s)
+{
+	const struct totals *t = &s->totals;
+	const struct variances *v = &t->variance;
+
 	json_open(j, "totals", '{');
-	json_uint(j, "alloc_count", t->alloc_count);
-	json_uint(j, "alloc_bytes", t->alloc_bytes);
-	json_uint(j, "free_count", t->free_count);
-	json_uint(j, "free_bytes", t->free_bytes);
-	json_uint(j, "live_count", t->live_count);
-	json_uint(j, "live_bytes", t->live_bytes);
-	json_uint(j, "aged_count", t->aged_count);
-	json_uint(j, "aged_bytes", t->aged_bytes);
-	json_uint(j, "lost_count", t->lost_count);
-	json_uint(j, "lost_bytes", t->lost_bytes);
-	json_uint(j, "peak_live_bytes", t->peak_live_bytes);
-	json_uint(j, "failed_count", t->failed_count);
-	json_uint(j, "untracked_frees", t->untracked_frees);
+	figure(j, s->sampled, "alloc_count", t->alloc_count, v->alloc_count);
+	figure(j, s->sampled, "alloc_bytes", t->alloc_bytes, v->alloc_bytes);
+	figure(j, s->sampled, "free_count", t->free_count, v->free_count);
+	figure(j, s->sampled, "free_bytes", t->free_bytes, v->free_bytes);
+	figure(j, s->sampled, "live_count", t->live_count, v->live_count);
+	figure(j, s->sampled, "live_bytes", t->live_bytes, v->live_bytes);
+	figure(j, s->sampled, "aged_count", t->aged_count, v->aged_count);
+	figure(j, s->sampled, "aged_bytes", t->aged_bytes, v->aged_bytes);
+	/* Of these sums, and of the peak, the error is not kept: no number, so null. */
+	figure(j, s->sampled, "lost_count", t->lost_count, NAN);
+	figure(j, s->sampled, "lost_bytes", t->lost_bytes, NAN);
+	figure(j, s->sampled, "peak_live_bytes", t->peak_live_bytes, NAN);
+	uint_if(j, !s->sampled, "failed_count", t->failed_count);
+	uint_if(j, !s->sampled && !s->filtered, "untracked_frees", t->untracked_frees);
 	json_uint(j, "in_flight", t->in_flight);
+	if (s->sampled)
+		samples(j, &t->samples);
+	json_close(j, '}');
+}
+
+static void filters(struct json *j, const struct snapshot *s)
+{
+	const struct rules *r = &s->rules;
+
+	if (!s->filtered) {
+		json_null(j, "filters");
+		return;
+	}
+	json_open(j, "filters", '{');
+	uint_if(j, r->min_bytes, "min_bytes", r->min_bytes);
+	uint_if(j, r->max_bytes, "max_bytes", r->max_bytes);
+	uint_if(j, r->thread, "thread", r->thread);
+	json_string(j, "module", r->module);
 	json_close(j, '}');
 }
 
@@ -60,7 +122,7 @@ static void health(struct json *j, const struct snapshot *s)
 #undef KEY
 
 	json_open(j, "health", '{');
-	json_uint(j, "events", s->events);
+	uint_if(j, !s->sampled && !s->filtered, "events", s->events);
 	json_double(j, "coverage", 1, 1);
 	json_uint(j, "skew", s->skew);
 	json_null(j, "overhead_ns"); /* not measured in this mode yet: null, never 0 */
@@ -159,6 +221,40 @@ static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 	}
 }
 
+static void confidence(struct json *j, const char *key, double value, double variance)
+{
+	struct estimate_interval in = estimate_interval(value, variance);
+
+	json_open(j, key, '[');
+	json_double(j, NULL, in.low, 0);
+	json_double(j, NULL, in.high, 0);
+	json_close(j, ']');
+}
+
+static void site_figures(struct json *j, const struct site_figures *f, bool sampled)
+{
+	const struct variances *v = &f->variance;
+
+	figure(j, sampled, "alloc_count", f->alloc_count, v->alloc_count);
+	figure(j, sampled, "alloc_bytes", f->alloc_bytes, v->alloc_bytes);
+	figure(j, sampled, "free_count", f->free_count, v->free_count);
+	figure(j, sampled, "free_bytes", f->free_bytes, v->free_bytes);
+	figure(j, sampled, "live_count", f->live_count, v->live_count);
+	figure(j, sampled, "live_bytes", f->live_bytes, v->live_bytes);
+	figure(j, sampled, "aged_count", f->aged_count, v->aged_count);
+	figure(j, sampled, "aged_bytes", f->aged_bytes, v->aged_bytes);
+	uint_if(j, !sampled, "temporary_count", f->temporary_count);
+	uint_if(j, !sampled, "failed_count", f->failed_count);
+	if (!sampled)
+		return;
+	json_uint(j, "samples", f->samples.alloc_count);
+	json_bool(j, "low_confidence",
+		estimate_is_poor((double)f->alloc_bytes, v->alloc_bytes) ||
+			estimate_is_poor((double)f->live_bytes, v->live_bytes));
+	confidence(j, "alloc_bytes_ci95", (double)f->alloc_bytes, v->alloc_bytes);
+	confidence(j, "live_bytes_ci95", (double)f->live_bytes, v->live_bytes);
+}
+
 static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
 {
 	static const char *const domains[] = { "heap", "mmap", "python" };
@@ -167,16 +263,8 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	json_open(j, NULL, '{');
 	json_hex(j, "id", s->id);
 	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
-	json_uint(j, "alloc_count", f->alloc_count);
-	json_uint(j, "alloc_bytes", f->alloc_bytes);
-	json_uint(j, "free_count", f->free_count);
-	json_uint(j, "free_bytes", f->free_bytes);
-	json_uint(j, "live_count", f->live_count);
-	json_uint(j, "live_bytes", f->live_bytes);
-	json_uint(j, "aged_count", f->aged_count);
-	json_uint(j, "aged_bytes", f->aged_bytes);
-	json_uint(j, "temporary_count", f->temporary_count);
-	json_uint(j, "failed_count", f->failed_count);
+	uint_if(j, f->thread, "thread", f->thread);
+	site_figures(j, f, r->snapshot->sampled);
 	json_double(j, "oldest_s", f->oldest_s, 2);
 	json_null(j, "verdict"); /* no verdict is given yet */
 	json_null(j, "score");
@@ -206,11 +294,12 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	target(j, r);
 	json_open(j, "mode", '{');
 	json_string(j, "name", r->figures->mode);
-	json_uint(j, "sample_bytes", 1);
+	json_uint(j, "sample_bytes", r->snapshot->rules.sample_bytes);
 	json_string(j, "why", r->figures->mode_why);
 	json_string(j, "link", r->figures->link);
 	json_close(j, '}');
-	totals(j, &r->snapshot->totals);
+	filters(j, r->snapshot);
+	totals(j, r->snapshot);
 	health(j, r->snapshot);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');

@@ -2,11 +2,13 @@
 #include "leaks_report.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 
 #include "../base/clock.h"
 #include "../base/units.h"
 #include "../base/utf8.h"
+#include "../model/estimate.h"
 
 struct printer {
 	const struct leaks_report *report;
@@ -36,6 +38,63 @@ static const char *base_name(const char *path)
 static void clean(const struct printer *p, const char *text)
 {
 	utf8_append_printable(p->out, text);
+}
+
+/* " ± 1.2 MiB" and " ± 12": the standard error of an estimate, and nothing behind an exact figure. */
+static void error_bytes(const struct printer *p, double variance)
+{
+	char text[UNITS_TEXT];
+
+	if (p->report->snapshot->sampled)
+		buffer_format(
+			p->out, " ± %s", format_bytes(text, (uint64_t)llround(sqrt(variance))));
+}
+
+static void error_count(const struct printer *p, double variance)
+{
+	char text[UNITS_TEXT];
+
+	if (p->report->snapshot->sampled)
+		buffer_format(
+			p->out, " ± %s", format_count(text, (uint64_t)llround(sqrt(variance))));
+}
+
+static void bytes_in_blocks(const struct printer *p, uint64_t bytes, double bytes_variance,
+	uint64_t count, double count_variance)
+{
+	char text[UNITS_TEXT];
+
+	buffer_text(p->out, format_bytes(text, bytes));
+	error_bytes(p, bytes_variance);
+	buffer_format(p->out, " in %s", format_count(text, count));
+	error_count(p, count_variance);
+}
+
+/* What is in no figure of this report. */
+static void rules(const struct printer *p)
+{
+	const struct rules *r = &p->report->snapshot->rules;
+	char text[UNITS_TEXT];
+
+	if (r->sample)
+		buffer_format(p->out,
+			"  sampled    one in %s; figures are estimates ± their standard error\n",
+			format_bytes(text, r->sample_bytes));
+	if (!p->report->snapshot->filtered)
+		return;
+	buffer_text(p->out, "  followed   only requests");
+	if (r->min_bytes)
+		buffer_format(p->out, " of %s or more", format_bytes(text, r->min_bytes));
+	if (r->max_bytes)
+		buffer_format(p->out, "%s of %s or less", r->min_bytes ? " and" : "",
+			format_bytes(text, r->max_bytes));
+	if (r->thread)
+		buffer_format(p->out, " by thread %u", r->thread);
+	if (r->module) {
+		buffer_text(p->out, " from ");
+		clean(p, r->module);
+	}
+	buffer_text(p->out, "\n");
 }
 
 static void allocators(const struct printer *p)
@@ -78,11 +137,12 @@ static void figures(const struct printer *p)
 {
 	const struct leaks_report *r = p->report;
 	const struct totals *t = &r->snapshot->totals;
-	char a[UNITS_TEXT], b[UNITS_TEXT], c[UNITS_TEXT], d[UNITS_TEXT];
+	char a[UNITS_TEXT], d[UNITS_TEXT];
 
-	buffer_format(p->out, "  live       %s in %s blocks, peak %s",
-		format_bytes(a, t->live_bytes), format_count(b, t->live_count),
-		format_bytes(c, t->peak_live_bytes));
+	buffer_text(p->out, "  live       ");
+	bytes_in_blocks(
+		p, t->live_bytes, t->variance.live_bytes, t->live_count, t->variance.live_count);
+	buffer_format(p->out, " blocks, peak %s", format_bytes(a, t->peak_live_bytes));
 	if (r->figures->memory.rss >= 0)
 		buffer_format(
 			p->out, "; RSS %s", format_bytes(d, (uint64_t)r->figures->memory.rss));
@@ -92,12 +152,15 @@ static void figures(const struct printer *p)
 	if (r->figures->memory.limit >= 0)
 		buffer_format(
 			p->out, ", limit %s", format_bytes(d, (uint64_t)r->figures->memory.limit));
-	buffer_format(p->out, "\n  allocated  %s in %s blocks, freed %s in %s",
-		format_bytes(a, t->alloc_bytes), format_count(b, t->alloc_count),
-		format_bytes(c, t->free_bytes), format_count(d, t->free_count));
-	if (t->failed_count)
+	buffer_text(p->out, "\n  allocated  ");
+	bytes_in_blocks(p, t->alloc_bytes, t->variance.alloc_bytes, t->alloc_count,
+		t->variance.alloc_count);
+	buffer_text(p->out, " blocks, freed ");
+	bytes_in_blocks(
+		p, t->free_bytes, t->variance.free_bytes, t->free_count, t->variance.free_count);
+	if (t->failed_count && !r->snapshot->sampled)
 		buffer_format(p->out, "; %s failed", format_count(a, t->failed_count));
-	if (t->untracked_frees)
+	if (t->untracked_frees && !r->snapshot->sampled && !r->snapshot->filtered)
 		buffer_format(p->out, "; %s frees of blocks not seen born",
 			format_count(a, t->untracked_frees));
 	buffer_text(p->out, "\n");
@@ -214,6 +277,17 @@ static void frame(const struct printer *p, uint64_t word)
 	}
 }
 
+static void low_confidence(const struct printer *p, double value, double variance)
+{
+	struct estimate_interval in = estimate_interval(value, variance);
+	char low[UNITS_TEXT], high[UNITS_TEXT];
+
+	if (value > 0 && estimate_is_poor(value, variance))
+		buffer_format(p->out, ", low confidence: %s to %s",
+			format_bytes(low, (uint64_t)llround(in.low)),
+			format_bytes(high, (uint64_t)llround(in.high)));
+}
+
 static void site(const struct printer *p, const struct site_figures *f)
 {
 	const struct leaks_report *r = p->report;
@@ -224,14 +298,18 @@ static void site(const struct printer *p, const struct site_figures *f)
 	buffer_text(p->out, "\n");
 	paint(p, BOLD);
 	buffer_format(p->out, "  %s", format_bytes(bytes, f->aged_bytes));
+	error_bytes(p, f->variance.aged_bytes);
 	paint(p, PLAIN);
 	buffer_format(p->out, " (%.1f %%) in %s block%s, average %s, oldest %s",
 		t->aged_bytes ? 100.0 * (double)f->aged_bytes / (double)t->aged_bytes : 0.0,
 		format_count(count, f->aged_count), f->aged_count == 1 ? "" : "s",
 		format_bytes(average, f->aged_count ? f->aged_bytes / f->aged_count : 0),
 		format_duration(age, f->oldest_s));
+	if (f->thread)
+		buffer_format(p->out, ", thread %u", f->thread);
 	if (s->flags & HT_STACK_TRUNCATED)
 		buffer_text(p->out, ", truncated stack");
+	low_confidence(p, (double)f->aged_bytes, f->variance.aged_bytes);
 	buffer_text(p->out, "\n");
 	for (uint16_t i = 0; i < s->frame_count; i++)
 		frame(p, r->profile->frames[s->first_frame + i]);
@@ -245,14 +323,17 @@ void leaks_render_text(
 {
 	struct printer printer = { r, style, out }, *p = &printer;
 	const struct totals *t = &r->snapshot->totals;
-	char bytes[UNITS_TEXT], count[UNITS_TEXT], age[UNITS_TEXT], shown[UNITS_TEXT];
+	char age[UNITS_TEXT], shown[UNITS_TEXT];
 
 	heading(p);
+	rules(p);
 	figures(p);
 	losses(p);
-	buffer_format(out, "  outstanding for %s or longer: %s in %s blocks",
-		format_duration(age, r->snapshot->min_age_s), format_bytes(bytes, t->aged_bytes),
-		format_count(count, t->aged_count));
+	buffer_format(out,
+		"  outstanding for %s or longer: ", format_duration(age, r->snapshot->min_age_s));
+	bytes_in_blocks(
+		p, t->aged_bytes, t->variance.aged_bytes, t->aged_count, t->variance.aged_count);
+	buffer_text(out, " blocks");
 	if (r->selection->count)
 		buffer_format(out, "; the worst %s stack%s:\n",
 			format_count(shown, r->selection->count),

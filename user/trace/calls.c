@@ -3,6 +3,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "../../include/sampling.h"
 #include "session_internal.h"
 
 #define LONG_CALL_S 10
@@ -52,14 +53,18 @@ uint32_t session_sites_used(const struct session *s)
 static void abandon(struct session *s, const struct ht_call *call)
 {
 	struct ht_process_counters *c = counters(s, 0);
+	struct ht_weight weight;
 
 	if (!call->old_key)
 		return;
 	__atomic_fetch_add(&c->lost_count[HT_LOST_ABANDONED], 1, __ATOMIC_RELAXED);
 	__atomic_fetch_add(
 		&c->lost_bytes[HT_LOST_ABANDONED], call->old_block.size, __ATOMIC_RELAXED);
-	__atomic_fetch_sub(
-		&s->tables.processes[s->slot].live_bytes, call->old_block.size, __ATOMIC_RELAXED);
+	ht_weigh(call->old_block.size, call->old_block.interval, &weight);
+	__atomic_fetch_add(&c->lost_excess_count, weight.count, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&c->lost_excess_bytes, weight.bytes, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&s->tables.processes[s->slot].live_bytes,
+		call->old_block.size + (weight.bytes >> 8), __ATOMIC_RELAXED);
 }
 
 /*

@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../../include/sampling.h"
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "session_internal.h"
@@ -47,11 +49,47 @@ static int read_stacks(struct session *s)
 	return 0;
 }
 
+/* Weights and sizes add up in fixed point, and are rounded once. */
+static uint64_t whole(uint64_t excess, int bits)
+{
+	return (excess + (1ULL << (bits - 1))) >> bits;
+}
+
+/* What was sampled stands for more than itself: makes estimates of counts, and says how good they are. */
+static void add_excess(const struct session *s, uint32_t id, struct site_figures *f)
+{
+	struct ht_site_counters sum = { 0 };
+
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
+		const struct ht_site_counters *c =
+			&s->tables.site_counters[id * s->tables.shards + shard];
+
+		sum.free_excess_count += load(&c->free_excess_count);
+		sum.free_excess_bytes += load(&c->free_excess_bytes);
+		sum.alloc_excess_count += load(&c->alloc_excess_count);
+		sum.alloc_excess_bytes += load(&c->alloc_excess_bytes);
+		sum.free_variance_count += load(&c->free_variance_count);
+		sum.free_variance_bytes += load(&c->free_variance_bytes);
+		sum.alloc_variance_count += load(&c->alloc_variance_count);
+		sum.alloc_variance_bytes += load(&c->alloc_variance_bytes);
+	}
+	f->alloc_count += whole(sum.alloc_excess_count, 16);
+	f->alloc_bytes += whole(sum.alloc_excess_bytes, 8);
+	f->free_count += whole(sum.free_excess_count, 16);
+	f->free_bytes += whole(sum.free_excess_bytes, 8);
+	f->variance.alloc_count = (double)sum.alloc_variance_count;
+	f->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+	f->variance.free_count = (double)sum.free_variance_count;
+	f->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+}
+
 static void add_site(const struct session *s, uint32_t id, struct site_figures *f)
 {
 	const struct ht_site *site = &s->tables.sites[id];
 
-	*f = (struct site_figures){ .stack = site->stack, .domain = site->domain };
+	*f = (struct site_figures){
+		.stack = site->stack, .domain = site->domain, .thread = site->thread
+	};
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_site_counters *c =
 			&s->tables.site_counters[id * s->tables.shards + shard];
@@ -67,17 +105,26 @@ static void add_site(const struct session *s, uint32_t id, struct site_figures *
 		f->temporary_count += load(&c->temporary_count);
 		f->temporary_bytes += load(&c->temporary_bytes);
 	}
+	f->samples.alloc_count = f->alloc_count;
+	f->samples.alloc_bytes = f->alloc_bytes;
+	f->samples.free_count = f->free_count;
+	f->samples.free_bytes = f->free_bytes;
+	if (s->was_sampled)
+		add_excess(s, id, f);
 }
 
 static void read_counters(const struct session *s, struct snapshot *snap)
 {
 	struct totals *t = &snap->totals;
+	uint64_t excess_count = 0, excess_bytes = 0;
 
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_process_counters *c =
 			&s->tables.process_counters[s->slot * s->tables.shards + shard];
 
 		t->untracked_frees += load(&c->untracked_frees) + load(&c->untracked_inherited);
+		excess_count += load(&c->lost_excess_count);
+		excess_bytes += load(&c->lost_excess_bytes);
 		for (int i = 0; i < HT_LOST_REASONS; i++) {
 			snap->lost[i] += load(&c->lost_count[i]);
 			t->lost_count += load(&c->lost_count[i]);
@@ -88,6 +135,10 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 		for (int i = 0; i < HT_UNWIND_REASONS; i++)
 			snap->unwind[i] += load(&c->unwind[i]);
 	}
+	t->samples.lost_count = t->lost_count;
+	t->samples.lost_bytes = t->lost_bytes;
+	t->lost_count += whole(excess_count, 16);
+	t->lost_bytes += whole(excess_bytes, 8);
 	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
 	t->in_flight = s->drained ? 0 : session_in_flight(s);
 }
@@ -107,13 +158,64 @@ static uint64_t count_events(const struct session *s, uint32_t sites)
 	return events;
 }
 
+/* Of a site's live blocks: struct ht_weight, added up. */
+struct live_excess {
+	struct ht_weight live, aged;
+};
+
 struct scan {
 	const struct session *session;
 	struct site_figures *sites;
+	struct live_excess *excess; /* by site; NULL: nothing was sampled */
 	uint32_t site_count;
 	uint32_t now; /* birth units */
 	double min_age_s;
 };
+
+/* w (w-1), the share of a sampled block in the variance of a sum: include/sampling.h. */
+static double share(double size, double excess)
+{
+	return (size + excess) * excess;
+}
+
+static void scan_excess(struct scan *scan, const struct ht_block *block, bool aged)
+{
+	struct variances *v = &scan->sites[block->site].variance;
+	struct live_excess *e = &scan->excess[block->site];
+	struct ht_weight w;
+	double count, bytes;
+
+	ht_weigh(block->size, block->interval, &w);
+	count = share(1, (double)w.count / (1 << 16));
+	bytes = share((double)block->size, (double)w.bytes / (1 << 8));
+	e->live.count += w.count;
+	e->live.bytes += w.bytes;
+	v->live_count += count;
+	v->live_bytes += bytes;
+	if (!aged)
+		return;
+	e->aged.count += w.count;
+	e->aged.bytes += w.bytes;
+	v->aged_count += count;
+	v->aged_bytes += bytes;
+}
+
+/* Once the scan is over. */
+static void add_live_excess(struct scan *scan)
+{
+	for (uint32_t i = 0; i < scan->site_count; i++) {
+		struct site_figures *f = &scan->sites[i];
+
+		f->samples.live_count = f->live_count;
+		f->samples.live_bytes = f->live_bytes;
+		if (!scan->excess)
+			continue;
+		f->live_count += whole(scan->excess[i].live.count, 16);
+		f->live_bytes += whole(scan->excess[i].live.bytes, 8);
+		f->aged_count += whole(scan->excess[i].aged.count, 16);
+		f->aged_bytes += whole(scan->excess[i].aged.bytes, 8);
+	}
+}
 
 static void scan_block(struct scan *scan, const struct ht_block *block)
 {
@@ -132,6 +234,8 @@ static void scan_block(struct scan *scan, const struct ht_block *block)
 		f->aged_count++;
 		f->aged_bytes += block->size;
 	}
+	if (scan->excess && block->interval)
+		scan_excess(scan, block, age_s >= scan->min_age_s);
 }
 
 static void scan_bucket(struct scan *scan, const struct ht_bucket *bucket)
@@ -153,6 +257,24 @@ static void scan_bucket(struct scan *scan, const struct ht_bucket *bucket)
 	}
 }
 
+static void add_samples(struct totals *t, const struct site_figures *f)
+{
+	t->samples.alloc_count += f->samples.alloc_count;
+	t->samples.alloc_bytes += f->samples.alloc_bytes;
+	t->samples.free_count += f->samples.free_count;
+	t->samples.free_bytes += f->samples.free_bytes;
+	t->samples.live_count += f->samples.live_count;
+	t->samples.live_bytes += f->samples.live_bytes;
+	t->variance.alloc_count += f->variance.alloc_count;
+	t->variance.alloc_bytes += f->variance.alloc_bytes;
+	t->variance.free_count += f->variance.free_count;
+	t->variance.free_bytes += f->variance.free_bytes;
+	t->variance.live_count += f->variance.live_count;
+	t->variance.live_bytes += f->variance.live_bytes;
+	t->variance.aged_count += f->variance.aged_count;
+	t->variance.aged_bytes += f->variance.aged_bytes;
+}
+
 static void add_totals(const struct session *s, struct snapshot *snap)
 {
 	struct totals *t = &snap->totals;
@@ -169,6 +291,7 @@ static void add_totals(const struct session *s, struct snapshot *snap)
 		t->live_bytes += f->live_bytes;
 		t->aged_count += f->aged_count;
 		t->aged_bytes += f->aged_bytes;
+		add_samples(t, f);
 		if (s->profile.stacks[f->stack].flags & HT_STACK_TRUNCATED)
 			t->truncated_count += f->alloc_count;
 	}
@@ -179,14 +302,22 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),
 		.min_age_s = min_age_s,
+		.rules = s->rules,
+		.sampled = s->was_sampled,
+		.filtered = s->was_filtered,
 		.site_count = session_sites_used(s),
 		.abandoned_calls = s->abandoned_calls };
 	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
+	struct live_excess *excess CLEANUP_FREE = NULL;
 	uint64_t before;
 
+	if (s->was_sampled)
+		scan.excess = excess = calloc(snap.site_count, sizeof(*excess));
 	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
-	if (!snap.sites)
+	if (!snap.sites || (s->was_sampled && !excess)) {
+		snapshot_release(&snap);
 		return err(-ENOMEM, "out of memory");
+	}
 	if (!s->drained)
 		session_sweep_calls(s, false);
 	session_look_for_probes(s);
@@ -202,6 +333,7 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
 		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
 			scan_bucket(&scan, &s->tables.live[segment][b]);
+	add_live_excess(&scan);
 	snap.events = count_events(s, snap.site_count);
 	snap.skew = snap.events - before;
 	if (read_stacks(s)) {

@@ -77,6 +77,7 @@ int session_open(struct session **session, pid_t pid)
 		return err(-ENOMEM, "out of memory");
 	s->process.pidfd = -1;
 	s->tasks.link = -1;
+	s->rules.sample_bytes = 1;
 	*session = s;
 	error = process_open(pid, &s->process);
 	return error ? error : make_plan(s);
@@ -208,8 +209,6 @@ static int add_process(struct session *s)
 		.tgid = tgid,
 		.slot = (uint16_t)s->slot,
 		.start_time = s->process.start_ticks,
-		.mode = HT_MODE_EXACT,
-		.interval_bytes = 1,
 		.domains = 1 << HT_DOMAIN_HEAP,
 	};
 	if (bpf_map_update_elem(
@@ -220,6 +219,7 @@ static int add_process(struct session *s)
 		place->shared = 1;
 	else
 		*place = (struct ht_tgid){ .tgid = tgid, .slot = s->slot };
+	session_publish_rules(s);
 	return publish_ranges(s);
 }
 
@@ -323,6 +323,7 @@ static int refresh_image(struct session *s)
 	/* Said already. What is known stays known, and counting goes on: no reason to end a run. */
 	if (error)
 		return 0;
+	session_publish_rules(s); /* the module asked for may have come */
 	error = copy_modules(s);
 	for (; !error && s->plan_modules < s->image.module_count; s->plan_modules++) {
 		const struct module *m = &s->image.modules[s->plan_modules];

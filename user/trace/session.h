@@ -29,6 +29,14 @@ struct session;
 int session_open(struct session **session, pid_t pid);
 /* The kind of link is chosen here: the first one asked for whose trial and whose load succeed. */
 int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice);
+/*
+ * Which requests are followed from now on, in any phase after the open; without it all are. Frees are
+ * always seen. The module's name must live as long as the session. 0, or after a message -EINVAL, or
+ * -ESRCH: the process has no such thread.
+ */
+int session_set_rules(struct session *s, const struct rules *rules);
+/* The power of two nearest to an interval in bytes: the only ones there are. */
+uint64_t rules_round_interval(uint64_t bytes);
 int session_attach(struct session *s);
 int session_arm(struct session *s);
 void session_disarm(struct session *s);

@@ -21,6 +21,8 @@ struct session {
 	struct sideband sideband;
 	struct tasks tasks; /* the process under the ids that the kernel half sees */
 	struct profile profile;
+	struct rules rules;
+	bool was_sampled, was_filtered; /* by these rules or earlier ones */
 	uint32_t slot;
 	uint32_t generation;	 /* of the ranges in the kernel */
 	uint32_t plan_modules;	 /* modules of the image that the plan has seen */
@@ -35,6 +37,8 @@ struct session {
 	uint32_t calls_seen;	 /* records in flight at the last sweep */
 };
 
+/* rules.c: into the process record; once more when the image has changed. */
+void session_publish_rules(struct session *s);
 /*
  * calls.c: in-flight records of calls that cannot return any more. `all`: whoever they belong to.
  */

@@ -7,8 +7,10 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <sys/random.h>
 #include <unistd.h>
 
+#include "../../include/sampling.h"
 #include "../base/cleanup.h"
 #include "../base/err.h"
 #include "truth.h"
@@ -215,6 +217,20 @@ static int publish_segment(struct tables *t, struct kernel *kernel, uint32_t at,
 	return 0;
 }
 
+/* Each thread begins somewhere between two sample points, not at one. */
+static int draw_first_samples(struct tables *t)
+{
+	uint64_t random[256 / sizeof(uint64_t)]; /* getrandom() gives so much at once */
+
+	for (uint32_t i = 0; i < HT_THREAD_SLOTS; i++) {
+		if (i % ARRAY_SIZE(random) == 0 &&
+			getrandom(random, sizeof(random), 0) != sizeof(random))
+			return err(-EIO, "no random numbers: %s", strerror(errno));
+		t->threads[i].sample_left = (int64_t)ht_draw(random[i % ARRAY_SIZE(random)]);
+	}
+	return 0;
+}
+
 int tables_map(struct tables *t, struct kernel *kernel)
 {
 	int error;
@@ -228,12 +244,16 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->sites = map_whole(t, kernel->maps.sites);
 	t->site_counters = map_whole(t, kernel->maps.site_counters);
 	t->control = map_whole(t, kernel->maps.control);
+	t->threads = map_whole(t, kernel->maps.threads);
 	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
-		!t->chunks || !t->sites || !t->site_counters || !t->control)
+		!t->chunks || !t->sites || !t->site_counters || !t->control || !t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)
 		return err(error, "cannot map the unwind tables: %s", strerror(-error));
+	error = draw_first_samples(t);
+	if (error)
+		return error;
 	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));

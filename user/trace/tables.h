@@ -50,8 +50,9 @@ struct tables {
 	struct ht_site *sites;
 	struct ht_site_counters *site_counters;
 	struct ht_control *control;
+	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[9 + HT_MAX_SEGMENTS];
+	struct mapping mappings[10 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
