@@ -72,6 +72,7 @@ step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
 step "build of the fuzz targets" make -j"$jobs" fuzz
+step "build of the benches" make -j"$jobs" build/bench/bench
 step "build that ships stacks" make -j"$jobs" TRUTH=1 all build/truth/unwind
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"

@@ -180,7 +180,7 @@ static int time_modules_once(const char *path, const struct modules *m, double *
 {
 	struct tracer tracer = TRACER_INIT;
 	uint64_t armed_ns;
-	int rc = tracer_start(&tracer, path, m->pid, "exact", &armed_ns);
+	int rc = tracer_start(&tracer, path, m->pid, "exact", "auto", &armed_ns);
 
 	if (!rc)
 		rc = tracer_stop(&tracer, NULL, NULL);

@@ -132,7 +132,7 @@ static int measure(const struct bench_opts *opts, struct program *program, struc
 	if (!rc)
 		rc = wait_line(program);
 	if (!rc)
-		rc = tracer_start(tracer, opts->heaptap, program->pid, "exact", NULL);
+		rc = tracer_start(tracer, opts->heaptap, program->pid, "exact", "auto", NULL);
 	if (!rc && write(program->in, "\n", 1) != 1)
 		rc = -errno;
 	if (!rc)
