@@ -28,13 +28,13 @@ CFLAGS   += -std=gnu11 -g $(OPTIMIZE) -Wall -Wextra -Werror -Wshadow -Wstrict-pr
 CPPFLAGS += $(if $(TRUTH),-DHEAPTAP_TRUTH) -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
 LDFLAGS  += $(SANITIZE)
 # What a unit test links, and what the program adds: libbpf stays in trace/.
-CORE_LIBS := -ldw -lelf -llzma -lz -lZydis -liberty -lm -lpthread
+CORE_LIBS := -lsqlite3 -ldw -lelf -llzma -lz -lZydis -liberty -lm -lpthread
 LIBS      := -lbpf $(CORE_LIBS)
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
               $(addprefix -I,$(wildcard /usr/include/$(shell uname -m)-linux-gnu))
 
-CORE_DIRS := base target model symbol render
+CORE_DIRS := base target model store symbol render
 CORE_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard $(CORE_DIRS:%=user/%/*.c)))
 APP_OBJS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c user/cli/*.c) user/main.c)
 # One object a kind of link: see bpf/programs.h.
@@ -164,6 +164,10 @@ build/bench/levels-cxx.o: tests/bench/levels-cxx.cc tests/bench/levels.h | build
 build/bench/bench: $(BENCH_OBJS) build/core.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $^ -lbpf $(CORE_LIBS) -o $@
+
+build/bench/recordings: tests/bench/recordings/recordings.c build/core.a | build/bench/
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $^ $(CORE_LIBS) -o $@
 
 build/truth/unwind: tests/truth/unwind.c user/trace/truth.h $(wildcard include/*.h) | build/truth/
 	$(call say,CC,$<)

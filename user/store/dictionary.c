@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "dictionary.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct dictionary_module {
+	const char *path, *build_id, *allocator;
+};
+
+struct dictionary_pair {
+	uint32_t target, module;
+};
+
+struct dictionary_stack {
+	uint64_t hash;
+	uint32_t first, count; /* of stack_frames */
+	uint16_t flags;
+};
+
+struct dictionary_site {
+	uint32_t target, stack, thread;
+	uint8_t domain;
+};
+
+struct dictionary_name {
+	uint32_t frame, level;
+	uint32_t function, file, line;
+	uint64_t instruction, function_offset;
+	bool jit;
+};
+
+#define COUNT(buffer, type)	((uint32_t)((buffer).length / sizeof(type)))
+#define ITEM(buffer, type, index) (((type *)(void *)(buffer).data)[index])
+
+/* --- interning --------------------------------------------------------------------------------- */
+
+static const char *intern(struct dictionary *d, const char *text)
+{
+	return strings_intern(&d->texts, text, strlen(text));
+}
+
+/* 0: NULL, or no memory (then *error). */
+static uint32_t string_id(struct dictionary *d, const char *text, int *error)
+{
+	const char *kept = text ? intern(d, text) : NULL;
+	bool added;
+	uint32_t *id;
+
+	if (!text)
+		return 0;
+	id = kept ? table_add(&d->string_ids, (uint64_t)(uintptr_t)kept, &added) : NULL;
+	if (!id) {
+		*error = -ENOMEM;
+		return 0;
+	}
+	if (added)
+		*id = (uint32_t)d->string_ids.count;
+	return *id;
+}
+
+static uint32_t add_module(struct dictionary *d, const struct profile_module *m)
+{
+	struct dictionary_module new = {
+		.path = intern(d, m->path),
+		.build_id = intern(d, m->build_id),
+		.allocator = m->allocator ? intern(d, m->allocator) : NULL,
+	};
+	uint64_t key = hash_mix((uintptr_t)new.path, (uintptr_t)new.build_id);
+
+	if (!new.path || !new.build_id || (m->allocator && !new.allocator))
+		return 0;
+	for (;; key++) {
+		bool added;
+		uint32_t *id = table_add(&d->module_ids, key, &added);
+		const struct dictionary_module *known;
+
+		if (!id)
+			return 0;
+		if (added) {
+			buffer_append(&d->modules, &new, sizeof(new));
+			return *id = COUNT(d->modules, new);
+		}
+		known = &ITEM(d->modules, struct dictionary_module, *id - 1);
+		if (known->path == new.path && known->build_id == new.build_id &&
+			known->allocator == new.allocator)
+			return *id;
+	}
+}
+
+static bool in_module(uint64_t frame)
+{
+	return ht_frame_tag(frame) == HT_FRAME_CALL || ht_frame_tag(frame) == HT_FRAME_PC;
+}
+
+/* A frame of a session in the recording's ids. */
+static uint64_t translate(const struct dictionary_target *t, uint64_t frame)
+{
+	uint32_t module = ht_frame_module(frame);
+
+	if (!in_module(frame))
+		return ht_frame_tag(frame) == HT_FRAME_RAW
+			       ? ht_frame_raw(t->id, ht_frame_raw_address(frame))
+			       : frame;
+	module = module < COUNT(t->modules, uint32_t) ? ITEM(t->modules, uint32_t, module) : 0;
+	return ht_frame_native(ht_frame_tag(frame), module, ht_frame_offset(frame));
+}
+
+static uint32_t add_frame(struct dictionary *d, uint64_t frame)
+{
+	bool added;
+	uint32_t *id = table_add(&d->frame_ids, frame, &added);
+
+	if (!id)
+		return 0;
+	if (added) {
+		buffer_append(&d->frames, &frame, sizeof(frame));
+		*id = COUNT(d->frames, frame);
+	}
+	return *id;
+}
+
+static uint32_t add_stack(struct dictionary *d, const struct dictionary_target *t,
+	const struct profile *p, const struct profile_stack *s)
+{
+	struct dictionary_stack new = { .hash = s->id,
+		.first = COUNT(d->stack_frames, uint32_t),
+		.count = s->frame_count,
+		.flags = s->flags };
+	uint32_t *ids = buffer_extend(&d->stack_frames, s->frame_count * sizeof(*ids));
+	uint64_t key = hash_mix(s->id, s->flags);
+
+	if (!ids && s->frame_count)
+		return 0;
+	for (uint16_t i = 0; i < s->frame_count; i++) {
+		ids[i] = add_frame(d, translate(t, p->frames[s->first_frame + i]));
+		if (!ids[i])
+			return 0;
+	}
+	for (;; key++) {
+		bool added;
+		uint32_t *id = table_add(&d->stack_ids, key, &added);
+		const struct dictionary_stack *known;
+
+		if (!id)
+			return 0;
+		if (added) {
+			buffer_append(&d->stacks, &new, sizeof(new));
+			return *id = COUNT(d->stacks, new);
+		}
+		known = &ITEM(d->stacks, struct dictionary_stack, *id - 1);
+		if (known->count != new.count || known->flags != new.flags ||
+			(new.count &&memcmp(&ITEM(d->stack_frames, uint32_t, known->first), ids,
+				 new.count * sizeof(*ids)) != 0))
+			continue;
+		d->stack_frames.length -= new.count * sizeof(*ids);
+		return *id;
+	}
+}
+
+static bool failed(const struct dictionary *d)
+{
+	return d->modules.failed || d->target_modules.failed || d->frames.failed ||
+	       d->stacks.failed || d->stack_frames.failed || d->sites.failed || d->names.failed ||
+	       d->moved_sites.failed;
+}
+
+int dictionary_add_profile(
+	struct dictionary *d, struct dictionary_target *t, const struct profile *tail)
+{
+	for (uint32_t i = 0; i < tail->module_count; i++) {
+		struct dictionary_pair pair = { t->id, add_module(d, &tail->modules[i]) };
+
+		if (!pair.module)
+			return -ENOMEM;
+		buffer_append(&t->modules, &pair.module, sizeof(pair.module));
+		buffer_append(&d->target_modules, &pair, sizeof(pair));
+	}
+	for (uint32_t i = 0; i < tail->stack_count; i++) {
+		uint32_t id = add_stack(d, t, tail, &tail->stacks[i]);
+
+		if (!id)
+			return -ENOMEM;
+		buffer_append(&t->stacks, &id, sizeof(id));
+	}
+	return failed(d) || t->modules.failed || t->stacks.failed ? -ENOMEM : 0;
+}
+
+int dictionary_add_names(
+	struct dictionary *d, const struct dictionary_target *t, const struct names *names)
+{
+	int error = 0;
+
+	for (uint32_t i = 0; i < names->frame_count; i++) {
+		const struct named_frame *f = &names->frames[i];
+		const uint32_t *id = table_find(&d->frame_ids, translate(t, f->frame));
+
+		for (uint32_t l = 0; id && l < f->level_count; l++) {
+			const struct named_level *level = &names->levels[f->first_level + l];
+			struct dictionary_name name = {
+				.frame = *id,
+				.level = l,
+				.function = string_id(d, level->function, &error),
+				.file = string_id(d, level->file, &error),
+				.line = level->line,
+				.instruction = f->instruction,
+				.function_offset = f->function_offset,
+				.jit = f->jit,
+			};
+
+			buffer_append(&d->names, &name, sizeof(name));
+		}
+	}
+	return failed(d) ? -ENOMEM : error;
+}
+
+/* A site's stack is not known yet at a reading that falls into its making. */
+static void move_site(struct dictionary *d, uint32_t id, uint32_t stack)
+{
+	struct dictionary_site *site = &ITEM(d->sites, struct dictionary_site, id - 1);
+
+	if (site->stack == stack)
+		return;
+	site->stack = stack;
+	if (id <= d->written.sites)
+		buffer_append(&d->moved_sites, &id, sizeof(id));
+}
+
+uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint32_t session_site,
+	const struct site_figures *f)
+{
+	uint32_t count = COUNT(t->sites, uint32_t), *id;
+	uint32_t stack = f->stack < COUNT(t->stacks, uint32_t) ? ITEM(t->stacks, uint32_t, f->stack)
+							       : 0;
+
+	if (session_site >= count &&
+		!buffer_extend(&t->sites, (session_site + 1 - count) * sizeof(*id)))
+		return 0;
+	id = &ITEM(t->sites, uint32_t, session_site);
+	if (*id) {
+		move_site(d, *id, stack);
+	} else {
+		struct dictionary_site site = { t->id, stack, f->thread, f->domain };
+
+		buffer_append(&d->sites, &site, sizeof(site));
+		*id = COUNT(d->sites, site);
+	}
+	return failed(d) ? 0 : *id;
+}
+
+/* --- writing ----------------------------------------------------------------------------------- */
+
+static int write_strings(struct dictionary *d, sqlite3_stmt *insert)
+{
+	if (d->string_ids.count == d->written.strings)
+		return SQLITE_OK;
+	for (size_t i = 0; i < d->string_ids.capacity; i++) {
+		const struct table_entry *e = &d->string_ids.entries[i];
+		int at = 0, code;
+
+		if (!e->used || e->value <= d->written.strings)
+			continue;
+		sql_bind_int(insert, &at, e->value);
+		sql_bind_text(insert, &at, (const char *)(uintptr_t)e->key);
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int write_modules(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = d->written.modules; i < COUNT(d->modules, struct dictionary_module);
+		i++) {
+		const struct dictionary_module *m = &ITEM(d->modules, struct dictionary_module, i);
+		int at = 0, code;
+
+		sql_bind_int(insert, &at, i + 1);
+		sql_bind_text(insert, &at, m->path);
+		sql_bind_text(insert, &at, m->build_id);
+		sql_bind_text(insert, &at, m->allocator);
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int write_target_modules(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = d->written.target_modules;
+		i < COUNT(d->target_modules, struct dictionary_pair); i++) {
+		const struct dictionary_pair *p =
+			&ITEM(d->target_modules, struct dictionary_pair, i);
+		int at = 0, code;
+
+		sql_bind_int(insert, &at, p->target);
+		sql_bind_int(insert, &at, p->module);
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static const char *kind_of(uint64_t frame)
+{
+	switch (ht_frame_tag(frame)) {
+	case HT_FRAME_CALL:
+	case HT_FRAME_PC:
+		return "native";
+	case HT_FRAME_PYTHON:
+		return "python";
+	case HT_FRAME_KERNEL:
+		return "kernel";
+	default:
+		return "unknown";
+	}
+}
+
+static int write_frames(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = d->written.frames; i < COUNT(d->frames, uint64_t); i++) {
+		uint64_t frame = ITEM(d->frames, uint64_t, i);
+		bool module = in_module(frame) && ht_frame_module(frame);
+		int at = 0, code;
+
+		sql_bind_int(insert, &at, i + 1);
+		sql_bind_known(insert, &at, module ? (int64_t)ht_frame_module(frame) : -1);
+		sql_bind_text(insert, &at, kind_of(frame));
+		sql_bind_int(insert, &at,
+			(int64_t)(ht_frame_tag(frame) == HT_FRAME_RAW ? ht_frame_raw_address(frame)
+								      : ht_frame_offset(frame)));
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int write_stacks(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = d->written.stacks; i < COUNT(d->stacks, struct dictionary_stack); i++) {
+		const struct dictionary_stack *s = &ITEM(d->stacks, struct dictionary_stack, i);
+		int at = 0, code;
+
+		sql_bind_int(insert, &at, i + 1);
+		sql_bind_int(insert, &at, (int64_t)s->hash);
+		sql_bind_int(insert, &at, s->flags);
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int write_stack_frames(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = d->written.stacks; i < COUNT(d->stacks, struct dictionary_stack); i++) {
+		const struct dictionary_stack *s = &ITEM(d->stacks, struct dictionary_stack, i);
+
+		for (uint32_t depth = 0; depth < s->count; depth++) {
+			int at = 0, code;
+
+			sql_bind_int(insert, &at, i + 1);
+			sql_bind_int(insert, &at, depth);
+			sql_bind_int(
+				insert, &at, ITEM(d->stack_frames, uint32_t, s->first + depth));
+			code = sql_step_once(insert);
+			if (code)
+				return code;
+		}
+	}
+	return SQLITE_OK;
+}
+
+static int write_site(struct dictionary *d, sqlite3_stmt *insert, uint32_t id)
+{
+	static const char *const domains[] = { "heap", "mmap", "python" };
+	const struct dictionary_site *s = &ITEM(d->sites, struct dictionary_site, id - 1);
+	int at = 0;
+
+	sql_bind_int(insert, &at, id);
+	sql_bind_int(insert, &at, s->target);
+	sql_bind_int(insert, &at, s->stack);
+	sql_bind_text(insert, &at, s->domain < ARRAY_SIZE(domains) ? domains[s->domain] : NULL);
+	sql_bind_int(insert, &at, s->thread);
+	return sql_step_once(insert);
+}
+
+static int write_sites(struct dictionary *d, sqlite3_stmt *insert)
+{
+	int code = SQLITE_OK;
+
+	for (uint32_t i = 0; !code && i < COUNT(d->moved_sites, uint32_t); i++)
+		code = write_site(d, insert, ITEM(d->moved_sites, uint32_t, i));
+	for (uint32_t i = d->written.sites; !code && i < COUNT(d->sites, struct dictionary_site);
+		i++)
+		code = write_site(d, insert, i + 1);
+	return code;
+}
+
+static int write_names(struct dictionary *d, sqlite3_stmt *insert)
+{
+	for (uint32_t i = 0; i < COUNT(d->names, struct dictionary_name); i++) {
+		const struct dictionary_name *n = &ITEM(d->names, struct dictionary_name, i);
+		int at = 0, code;
+
+		sql_bind_int(insert, &at, n->frame);
+		sql_bind_int(insert, &at, n->level);
+		sql_bind_known(insert, &at, n->function ? (int64_t)n->function : -1);
+		sql_bind_known(insert, &at, n->file ? (int64_t)n->file : -1);
+		sql_bind_known(insert, &at, n->line ? (int64_t)n->line : -1);
+		code = sql_step_once(insert);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static int write_instructions(struct dictionary *d, sqlite3_stmt *update)
+{
+	for (uint32_t i = 0; i < COUNT(d->names, struct dictionary_name); i++) {
+		const struct dictionary_name *n = &ITEM(d->names, struct dictionary_name, i);
+		int at = 0, code;
+
+		if (n->level)
+			continue;
+		sql_bind_int(update, &at, (int64_t)n->instruction);
+		sql_bind_int(update, &at, (int64_t)n->function_offset);
+		sql_bind_text(update, &at, n->jit ? "jit" : NULL);
+		sql_bind_int(update, &at, n->frame);
+		code = sql_step_once(update);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+static const struct {
+	const char *sql;
+	int (*run)(struct dictionary *d, sqlite3_stmt *statement);
+} steps[] = {
+	{ "INSERT INTO string VALUES(?,?)", write_strings },
+	{ "INSERT INTO module VALUES(?,?,?,?)", write_modules },
+	{ "INSERT OR IGNORE INTO target_module VALUES(?,?)", write_target_modules },
+	{ "INSERT INTO frame VALUES(?,?,?,?,NULL,NULL)", write_frames },
+	{ "INSERT INTO stack VALUES(?,?,?)", write_stacks },
+	{ "INSERT INTO stack_frame VALUES(?,?,?)", write_stack_frames },
+	{ "INSERT OR REPLACE INTO site VALUES(?,?,?,?,?)", write_sites },
+	{ "INSERT OR REPLACE INTO name VALUES(?,?,?,?,?)", write_names },
+	{ "UPDATE frame SET instruction=?, function_offset=?, kind=coalesce(?, kind) WHERE id=?",
+		write_instructions },
+};
+
+int dictionary_write(struct dictionary *d, struct sql *sql)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		sqlite3_stmt *statement CLEANUP_STATEMENT = NULL;
+		int code = sqlite3_prepare_v2(sql->db, steps[i].sql, -1, &statement, NULL);
+
+		if (!code)
+			code = steps[i].run(d, statement);
+		if (code)
+			return code;
+	}
+	return SQLITE_OK;
+}
+
+bool dictionary_has_news(const struct dictionary *d)
+{
+	return d->names.length || d->moved_sites.length ||
+	       d->written.modules < COUNT(d->modules, struct dictionary_module) ||
+	       d->written.target_modules < COUNT(d->target_modules, struct dictionary_pair) ||
+	       d->written.stacks < COUNT(d->stacks, struct dictionary_stack) ||
+	       d->written.sites < COUNT(d->sites, struct dictionary_site);
+}
+
+void dictionary_written(struct dictionary *d)
+{
+	d->written = (struct dictionary_counts){
+		.strings = (uint32_t)d->string_ids.count,
+		.modules = COUNT(d->modules, struct dictionary_module),
+		.target_modules = COUNT(d->target_modules, struct dictionary_pair),
+		.frames = COUNT(d->frames, uint64_t),
+		.stacks = COUNT(d->stacks, struct dictionary_stack),
+		.sites = COUNT(d->sites, struct dictionary_site),
+	};
+	buffer_clear(&d->names);
+	buffer_clear(&d->moved_sites);
+}
+
+void dictionary_target_release(struct dictionary_target *t)
+{
+	buffer_release(&t->modules);
+	buffer_release(&t->stacks);
+	buffer_release(&t->sites);
+}
+
+void dictionary_release(struct dictionary *d)
+{
+	strings_release(&d->texts);
+	table_release(&d->string_ids);
+	buffer_release(&d->modules);
+	table_release(&d->module_ids);
+	buffer_release(&d->target_modules);
+	buffer_release(&d->frames);
+	table_release(&d->frame_ids);
+	buffer_release(&d->stacks);
+	table_release(&d->stack_ids);
+	buffer_release(&d->stack_frames);
+	buffer_release(&d->sites);
+	buffer_release(&d->names);
+	buffer_release(&d->moved_sites);
+}
