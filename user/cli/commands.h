@@ -12,7 +12,8 @@ struct command {
 	const struct option *options;
 };
 
-extern const struct command leaks_command, ps_command, doctor_command;
+extern const struct command leaks_command, record_command, mark_command, report_command,
+	diff_command, ps_command, doctor_command;
 
 /* What every command takes. */
 struct common_options {

@@ -158,25 +158,55 @@ static int split_word(
 	return 0;
 }
 
+/* The option at argv[*i], and its value, which may be the next word. */
+static int parse_option(const struct option *table, int argc, char **argv, int *i, void *values)
+{
+	const struct option *o = NULL;
+	const char *value;
+	int error = split_word(table, argv[*i], &o, &value);
+
+	if (error || !o)
+		return error;
+	if (takes_argument(o) && !value) {
+		if (*i + 1 >= argc)
+			return err(-EINVAL, "%s wants a value: %s", argv[*i], o->argument);
+		value = argv[++*i];
+	}
+	return set_value(o, value, values);
+}
+
 int options_parse(const struct option *table, int argc, char **argv, void *values)
 {
 	for (int i = 0; i < argc; i++) {
-		const struct option *o = NULL;
-		const char *value;
-		int error = split_word(table, argv[i], &o, &value);
+		int error = parse_option(table, argc, argv, &i, values);
 
-		if (error || !o)
-			return error;
-		if (takes_argument(o) && !value) {
-			if (i + 1 >= argc)
-				return err(-EINVAL, "%s wants a value: %s", argv[i], o->argument);
-			value = argv[++i];
-		}
-		error = set_value(o, value, values);
 		if (error)
 			return error;
 	}
 	return 0;
+}
+
+int options_parse_words(const struct option *table, int argc, char **argv, void *values,
+	const char **words, int max)
+{
+	bool only_words = false;
+	int count = 0;
+
+	for (int i = 0; i < argc; i++) {
+		int error = 0;
+
+		if (!only_words && !strcmp(argv[i], "--"))
+			only_words = true;
+		else if (!only_words && argv[i][0] == '-' && argv[i][1])
+			error = parse_option(table, argc, argv, &i, values);
+		else if (count == max)
+			error = err(-EINVAL, "'%s' is one word too many; see heaptap --help", argv[i]);
+		else
+			words[count++] = argv[i];
+		if (error)
+			return error;
+	}
+	return count;
 }
 
 void options_help(const struct option *table)

@@ -34,6 +34,12 @@ struct option {
  * -EINVAL after one message that names the option and what it takes.
  */
 int options_parse(const struct option *table, int argc, char **argv, void *values);
+/*
+ * The same for a command that takes up to `max` words beside its options, in any order; "--" ends the options. How
+ * many words there are, or -EINVAL after a message.
+ */
+int options_parse_words(const struct option *table, int argc, char **argv, void *values,
+	const char **words, int max);
 void options_help(const struct option *table);
 
 #endif

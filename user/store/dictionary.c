@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "rows.h"
+
 struct dictionary_module {
 	const char *path, *build_id, *allocator;
 };
@@ -242,6 +244,8 @@ uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint
 	} else {
 		struct dictionary_site site = { t->id, stack, f->thread, f->domain };
 
+		if (COUNT(d->sites, site) >= SITE_MAX)
+			return 0;
 		buffer_append(&d->sites, &site, sizeof(site));
 		*id = COUNT(d->sites, site);
 	}

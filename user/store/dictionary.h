@@ -46,7 +46,7 @@ int dictionary_add_profile(
 	struct dictionary *d, struct dictionary_target *t, const struct profile *tail);
 int dictionary_add_names(
 	struct dictionary *d, const struct dictionary_target *t, const struct names *names);
-/* The recording's id of a site; 0: no memory. */
+/* The recording's id of a site, up to SITE_MAX; 0: no memory, or more sites than that. */
 uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint32_t session_site,
 	const struct site_figures *f);
 

@@ -95,23 +95,27 @@ static int add_integers(int64_t *sums, sqlite3_stmt *q, int first, int n)
 
 static int add_change(struct site_row *row, sqlite3_stmt *q)
 {
-	return add_integers(row->change, q, 2, CHANGE_COLUMNS);
+	return add_integers(row->change, q, 1, CHANGE_COLUMNS);
 }
 
 static int add_detail(struct site_row *row, sqlite3_stmt *q)
 {
 	for (int i = 0; i < DETAIL_VARIANCES; i++)
-		row->variance[i] += sqlite3_column_double(q, 2 + DETAIL_INTEGERS + i);
-	return add_integers(row->detail, q, 2, DETAIL_INTEGERS);
+		row->variance[i] += sqlite3_column_double(q, 1 + DETAIL_INTEGERS + i);
+	return add_integers(row->detail, q, 1, DETAIL_INTEGERS);
 }
 
 /* CROSS: the few snapshots outside, their rows inside. */
+#define FROM_ROWS(table)                                                                           \
+	" FROM snapshot b CROSS JOIN " table " c ON c.id BETWEEN b.id<<24 AND (b.id<<24)+16777215" \
+	" WHERE b.target=?1 AND b.id BETWEEN ?2 AND ?3"
 static const char changes[] =
-	"SELECT c.* FROM snapshot b CROSS JOIN change c ON c.snapshot=b.id"
-	" WHERE b.target=?1 AND b.id BETWEEN ?2 AND ?3";
+	"SELECT c.id, c.alloc_count, c.alloc_bytes, c.live_count, c.live_bytes, c.aged_count, c.aged_bytes,"
+	" c.temporary_count, c.temporary_bytes, c.oldest_ms" FROM_ROWS("change");
 static const char details[] =
-	"SELECT c.* FROM snapshot b CROSS JOIN change_detail c ON c.snapshot=b.id"
-	" WHERE b.target=?1 AND b.id BETWEEN ?2 AND ?3";
+	"SELECT c.id, c.failed_count, missing_count, missing_bytes, alloc_count_variance,"
+	" alloc_bytes_variance, free_count_variance, free_bytes_variance, live_count_variance,"
+	" live_bytes_variance, aged_count_variance, aged_bytes_variance" FROM_ROWS("change_detail");
 
 static int add_rows(struct recording *r, const struct recorded_snapshot *at, const char *text,
 	int (*add)(struct site_row *row, sqlite3_stmt *q), struct site_row *rows)
@@ -126,7 +130,7 @@ static int add_rows(struct recording *r, const struct recorded_snapshot *at, con
 	sqlite3_bind_int64(q, 3, at->id);
 	while ((code = sqlite3_step(q)) == SQLITE_ROW) {
 		const uint32_t *site =
-			table_find(&r->site_index, (uint64_t)sqlite3_column_int64(q, 1));
+			table_find(&r->site_index, (uint64_t)sqlite3_column_int64(q, 0) & SITE_MAX);
 
 		if (!site || site_at(r, *site)->target != at->target || add(&rows[*site], q))
 			return reader_damaged(r, "a change of nothing");

@@ -6,6 +6,7 @@
 
 #include "../base/err.h"
 
+#define ROWS_OF_1   "id BETWEEN ?1<<24 AND (?1<<24)+16777215"
 #define SUM(column) #column "=" #column "+excluded." #column
 
 /* To be dropped: oldest last, so that each is added to one that stays. */
@@ -18,22 +19,22 @@ static const char select_droppable[] =
 static const char select_next[] =
 	"SELECT id, keyframe=id FROM snapshot WHERE target=?1 AND id>?2 ORDER BY id LIMIT 1";
 static const char merge_change[] =
-	"INSERT INTO change SELECT ?2, site, alloc_count, alloc_bytes, live_count, live_bytes, aged_count,"
-	" aged_bytes, temporary_count, temporary_bytes, oldest_ms FROM change WHERE snapshot=?1"
+	"INSERT INTO change SELECT ?2<<24|site, alloc_count, alloc_bytes, live_count, live_bytes, aged_count,"
+	" aged_bytes, temporary_count, temporary_bytes, oldest_ms FROM change WHERE " ROWS_OF_1
 	" ON CONFLICT DO UPDATE SET " SUM(alloc_count) "," SUM(alloc_bytes) "," SUM(live_count) ","
 	SUM(live_bytes) "," SUM(aged_count) "," SUM(aged_bytes) "," SUM(temporary_count) ","
 	SUM(temporary_bytes) "," SUM(oldest_ms);
 static const char merge_detail[] =
-	"INSERT INTO change_detail SELECT ?2, site, failed_count, missing_count, missing_bytes,"
+	"INSERT INTO change_detail SELECT ?2<<24|site, failed_count, missing_count, missing_bytes,"
 	" alloc_count_variance, alloc_bytes_variance, free_count_variance, free_bytes_variance,"
 	" live_count_variance, live_bytes_variance, aged_count_variance, aged_bytes_variance"
-	" FROM change_detail WHERE snapshot=?1 ON CONFLICT DO UPDATE SET " SUM(failed_count) ","
+	" FROM change_detail WHERE " ROWS_OF_1 " ON CONFLICT DO UPDATE SET " SUM(failed_count) ","
 	SUM(missing_count) "," SUM(missing_bytes) "," SUM(alloc_count_variance) ","
 	SUM(alloc_bytes_variance) "," SUM(free_count_variance) "," SUM(free_bytes_variance) ","
 	SUM(live_count_variance) "," SUM(live_bytes_variance) "," SUM(aged_count_variance) ","
 	SUM(aged_bytes_variance);
-static const char *const deletions[] = { "DELETE FROM change WHERE snapshot=?1",
-	"DELETE FROM change_detail WHERE snapshot=?1", "DELETE FROM loss WHERE snapshot=?1",
+static const char *const deletions[] = { "DELETE FROM change WHERE " ROWS_OF_1,
+	"DELETE FROM change_detail WHERE " ROWS_OF_1, "DELETE FROM loss WHERE snapshot=?1",
 	"DELETE FROM snapshot WHERE id=?1" };
 
 static int run(struct sql *sql, const char *text, int64_t a, int64_t b)

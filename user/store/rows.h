@@ -13,6 +13,13 @@
 
 #define KEYFRAME_EVERY 64
 
+/*
+ * The key of both is snapshot << SITE_BITS | site: in a table by rowid what is appended fills pages to the brim,
+ * 12 % more than under a key of two columns.
+ */
+#define SITE_BITS 24
+#define SITE_MAX  ((1U << SITE_BITS) - 1)
+
 /* In the order of the columns. */
 enum change_column {
 	CHANGE_ALLOC_COUNT,

@@ -45,7 +45,7 @@ const struct schema_table schema_tables[] = {
 "  thread INTEGER                              -- 0: all of them\n)" },
 { "snapshot", "CREATE TABLE snapshot(           -- NULL: not known\n"
 "  id INTEGER PRIMARY KEY, target INTEGER,\n"
-"  keyframe INTEGER,                           -- the snapshot that its changes add up from\n"
+"  keyframe INTEGER,                           -- the snapshot that its changes add up from; itself: from zero\n"
 "  kind TEXT,                                  -- start, interval, mark, signal, peak, end\n"
 "  label TEXT,\n"
 "  time_ns INTEGER, elapsed_ns INTEGER,        -- since 1970; since counting began\n"
@@ -66,20 +66,19 @@ const struct schema_table schema_tables[] = {
 "  snapshot INTEGER,\n"
 "  kind TEXT,                                  -- lost: blocks; unattributed: of no stack; unwind: truncated stacks\n"
 "  reason TEXT, count INTEGER, PRIMARY KEY(snapshot, kind, reason)) WITHOUT ROWID" },
-{ "change", "CREATE TABLE change(               -- added to the site's figures since the snapshot before of this target\n"
-"  snapshot INTEGER, site INTEGER,             -- in a keyframe: since zero\n"
+{ "change", "CREATE TABLE change(               -- added to a site's figures since the snapshot before of its target\n"
+"  id INTEGER PRIMARY KEY,                     -- snapshot << 24 | site: look for a range of it\n"
+"  snapshot INTEGER AS (id >> 24), site INTEGER AS (id & 16777215),\n"
 "  alloc_count INTEGER, alloc_bytes INTEGER, live_count INTEGER, live_bytes INTEGER,\n"
 "  aged_count INTEGER, aged_bytes INTEGER,     -- live blocks of the minimum age\n"
 "  temporary_count INTEGER, temporary_bytes INTEGER,\n"
-"  oldest_ms INTEGER,                          -- adds up to when the oldest live block was born, since counting began\n"
-"  PRIMARY KEY(snapshot, site)) WITHOUT ROWID" },
+"  oldest_ms INTEGER                           -- adds up to when the oldest live block was born, since counting began\n)" },
 { "change_detail", "CREATE TABLE change_detail( -- the same for what few sites have\n"
-"  snapshot INTEGER, site INTEGER,\n"
+"  id INTEGER PRIMARY KEY, snapshot INTEGER AS (id >> 24), site INTEGER AS (id & 16777215),\n"
 "  failed_count INTEGER,\n"
 "  missing_count INTEGER, missing_bytes INTEGER, -- allocated - freed - live: lost, or under way\n"
 "  alloc_count_variance REAL, alloc_bytes_variance REAL, free_count_variance REAL, free_bytes_variance REAL,\n"
-"  live_count_variance REAL, live_bytes_variance REAL, aged_count_variance REAL, aged_bytes_variance REAL,\n"
-"  PRIMARY KEY(snapshot, site)) WITHOUT ROWID" },
+"  live_count_variance REAL, live_bytes_variance REAL, aged_count_variance REAL, aged_bytes_variance REAL)" },
 };
 const size_t schema_table_count = ARRAY_SIZE(schema_tables);
 
@@ -102,7 +101,7 @@ const char schema_extras[] =
 "    sum(c.aged_count) AS aged_count, sum(c.aged_bytes) AS aged_bytes,\n"
 "    sum(c.temporary_count) AS temporary_count, sum(c.temporary_bytes) AS temporary_bytes\n"
 "  FROM snapshot s JOIN snapshot b ON b.target = s.target AND b.id BETWEEN s.keyframe AND s.id\n"
-"    JOIN change c ON c.snapshot = b.id\n"
+"    JOIN change c ON c.id BETWEEN b.id << 24 AND (b.id << 24) + 16777215\n"
 "  GROUP BY s.id, c.site;\n"
 "CREATE VIEW newest AS                         -- ORDER BY live_bytes DESC LIMIT 10: who holds the memory\n"
 "  SELECT t.pid, t.comm, f.*, k.calls FROM (SELECT target, max(id) AS id FROM snapshot GROUP BY target) s\n"

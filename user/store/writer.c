@@ -71,8 +71,8 @@ static int prepare_all(struct writer *w)
 		{ "ROLLBACK", &w->rollback },
 		{ snapshot, &w->snapshot },
 		{ "INSERT INTO loss VALUES(?,?,?,?)", &w->loss },
-		{ "INSERT INTO change VALUES(" MARKS_8 ",?,?,?)", &w->change },
-		{ "INSERT INTO change_detail VALUES(" MARKS_8 ",?,?,?,?,?)", &w->detail },
+		{ "INSERT INTO change VALUES(" MARKS_8 ",?,?)", &w->change },
+		{ "INSERT INTO change_detail VALUES(" MARKS_8 ",?,?,?,?)", &w->detail },
 	};
 	int error = 0;
 
@@ -304,13 +304,13 @@ static int write_health(struct writer *w, uint32_t id, const struct snapshot *s)
 static int write_row(struct writer *w, uint32_t id, uint32_t site, const struct site_row *row,
 	const struct site_row *base)
 {
+	int64_t key = (int64_t)((uint64_t)id << SITE_BITS | site);
 	int64_t change[CHANGE_COLUMNS], detail[DETAIL_INTEGERS];
 	double variance[DETAIL_VARIANCES];
 	int at = 0, code = SQLITE_OK;
 
 	if (site_row_change(row, base, change)) {
-		sql_bind_int(w->change, &at, id);
-		sql_bind_int(w->change, &at, site);
+		sql_bind_int(w->change, &at, key);
 		for (int i = 0; i < CHANGE_COLUMNS; i++)
 			sql_bind_int(w->change, &at, change[i]);
 		code = sql_step_once(w->change);
@@ -318,8 +318,7 @@ static int write_row(struct writer *w, uint32_t id, uint32_t site, const struct 
 	if (code || !site_row_detail(row, base, detail, variance))
 		return code;
 	at = 0;
-	sql_bind_int(w->detail, &at, id);
-	sql_bind_int(w->detail, &at, site);
+	sql_bind_int(w->detail, &at, key);
 	for (int i = 0; i < DETAIL_INTEGERS; i++)
 		sql_bind_int(w->detail, &at, detail[i]);
 	for (int i = 0; i < DETAIL_VARIANCES; i++)

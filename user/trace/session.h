@@ -74,5 +74,7 @@ int session_wait(
  * and ->skew bound by how much. The caller releases the snapshot. 0 or -errno after a message.
  */
 int session_read(struct session *s, double min_age_s, struct snapshot *snapshot);
+/* What is live at this moment, from one load: to see a new peak come. */
+uint64_t session_live_bytes(const struct session *s);
 
 #endif
