@@ -18,8 +18,8 @@
 #include "target/runtime.h"
 #include "target/unwind.h"
 
-static const struct command *const commands[] = { &leaks_command, &record_command,
-	&mark_command, &ps_command, &doctor_command };
+static const struct command *const commands[] = { &leaks_command, &record_command, &mark_command,
+	&report_command, &diff_command, &ps_command, &doctor_command };
 /* All that reads foreign bytes: it runs in a sandbox. */
 static const struct parser *const parsers[] = { &elf_parser, &identity_parser, &runtime_parser,
 	&unwind_parser, &debuglinks_parser, &symbols_parser, &perfmap_parser };

@@ -153,7 +153,8 @@ void control_close(struct control *c)
 static void accept_clients(struct control *c)
 {
 	for (;;) {
-		int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), free_at = -1;
+		int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK),
+		    free_at = -1;
 
 		if (fd < 0)
 			return;
@@ -340,7 +341,8 @@ int control_each(int (*what)(const char *path, void *context), void *context)
 		while (!result && all && (entry = readdir(all))) {
 			size_t length = strlen(entry->d_name);
 
-			if (length < 6 || strcmp(entry->d_name + length - 5, ".sock") != 0 || length > 24)
+			if (length < 6 || strcmp(entry->d_name + length - 5, ".sock") != 0 ||
+				length > 24)
 				continue;
 			snprintf(path, sizeof(path), "%s/%.24s", where, entry->d_name);
 			result = what(path, context);

@@ -45,8 +45,7 @@ static int ask(const char *path, const char *command, const char *label, values_
 	error = buffer_failed(&request);
 	if (!error)
 		error = control_ask(path, &request, &answer);
-	return error ? error
-		     : json_members(answer.data, answer.length, members, MEMBERS, values);
+	return error ? error : json_members(answer.data, answer.length, members, MEMBERS, values);
 }
 
 /* Those that record a process. */
@@ -95,7 +94,8 @@ static int find_by_pid(uint64_t pid, char path[CONTROL_PATH])
 
 	control_each(look_at, &c);
 	if (!c.count)
-		error = err(-ENXIO, "nothing records pid %llu: start heaptap record -p %llu -o FILE",
+		error = err(-ENXIO,
+			"nothing records pid %llu: start heaptap record -p %llu -o FILE",
 			(unsigned long long)pid, (unsigned long long)pid);
 	else if (c.count > 1)
 		error = err(-EINVAL, "pid %llu is recorded more than once, name the file: %s",
@@ -157,8 +157,9 @@ static int mark_run(int argc, char **argv)
 	}
 	if (count != (o.pid ? 1 : 2) || !*words[count - 1] ||
 		strlen(words[count - 1]) >= CONTROL_MAX_LABEL) {
-		err(-EINVAL, "mark wants -p PID or a recording, and a label of up to 255 bytes; see "
-			     "heaptap mark --help");
+		err(-EINVAL,
+			"mark wants -p PID or a recording, and a label of up to 255 bytes; see "
+			"heaptap mark --help");
 		return EXIT_USAGE;
 	}
 	error = o.pid ? find_by_pid(o.pid, path) : find_by_file(words[0], path);

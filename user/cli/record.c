@@ -85,21 +85,22 @@ struct run {
 	struct usage_clock usage_clock;
 	int signal_fd;
 	uint64_t every_ns;
-	uint64_t armed_ns; /* monotonic */
+	uint64_t armed_ns;    /* monotonic */
 	uint64_t disarmed_ns; /* 0: still counting */
 	uint64_t end_ns; /* of the whole run, whatever the image; UINT64_MAX: none, 0: not begun */
-	uint64_t peak_bytes; /* live bytes of the snapshot that had most */
-	uint64_t snapshot_ns; /* when the last one was, monotonic */
+	uint64_t peak_bytes;	      /* live bytes of the snapshot that had most */
+	uint64_t snapshot_ns;	      /* when the last one was, monotonic */
 	uint64_t left_out, snapshots; /* of the whole run */
 };
 
 /* token: who asked; 0: nobody. */
-static int take_snapshot(struct run *run, enum snapshot_kind kind, const char *label, uint64_t token)
+static int take_snapshot(
+	struct run *run, enum snapshot_kind kind, const char *label, uint64_t token)
 {
 	struct snapshot snapshot = { 0 };
 	struct moment moment = { .kind = kind, .label = label };
-	int error = session_read(
-		run->session, (double)run->options->min_age_ns / NS_PER_S, &snapshot);
+	int error =
+		session_read(run->session, (double)run->options->min_age_ns / NS_PER_S, &snapshot);
 
 	if (error)
 		return error;
@@ -118,7 +119,8 @@ static int take_regular(struct run *run, enum snapshot_kind kind)
 	if (recorder_pending(run->recorder) < PENDING_MAX)
 		return take_snapshot(run, kind, NULL, 0);
 	if (!run->left_out++)
-		warn("snapshots are written more slowly than they come: until that is over some are left out");
+		warn("snapshots are written more slowly than they come: until that is over some "
+		     "are left out");
 	return 0;
 }
 
@@ -312,9 +314,9 @@ static int start(struct run *run)
 static int begin(struct run *run)
 {
 	const struct record_options *o = run->options;
-	int error = recorder_begin(run->recorder, run->session,
-		o->rules.sample ? "sample" : "exact",
-		o->mode ? "asked for" : "auto: no budget is kept yet", o->label);
+	int error =
+		recorder_begin(run->recorder, run->session, o->rules.sample ? "sample" : "exact",
+			o->mode ? "asked for" : "auto: no budget is kept yet", o->label);
 
 	return error ? error : take_snapshot(run, SNAPSHOT_START, NULL, 0);
 }
@@ -338,7 +340,7 @@ static int next_image(struct run *run)
 	next.disarmed_ns = 0;
 	failed = start(&next);
 	error = end(run, failed && process_ended(session_process(run->session)) ? "target_exit"
-										 : "target_exec");
+										: "target_exec");
 	next.snapshots = run->snapshots;
 	session_close(run->session);
 	*run = next;
@@ -388,8 +390,7 @@ static int describe(const struct run *run)
 	char number[32];
 	int error = recorder_set_meta(run->recorder, "heaptap", HEAPTAP_VERSION);
 
-	snprintf(number, sizeof(number), "%llu",
-		(unsigned long long)(run->every_ns / NS_PER_MS));
+	snprintf(number, sizeof(number), "%llu", (unsigned long long)(run->every_ns / NS_PER_MS));
 	if (!error)
 		error = recorder_set_meta(run->recorder, "every_ms", number);
 	if (!error)

@@ -17,8 +17,9 @@
 struct naming {
 	struct symbolizer *symbols;
 	uint32_t target; /* the writer's; the writing thread sets and reads it */
-	struct buffer raw; /* uint64_t: frames of no file, whose names may come late; the naming thread's */
-	uint32_t users;	 /* atomic: pieces of work, and the recorder while it is the latest */
+	struct buffer
+		raw; /* uint64_t: frames of no file, whose names may come late; the naming thread's */
+	uint32_t users; /* atomic: pieces of work, and the recorder while it is the latest */
 };
 
 struct new_file {
@@ -158,8 +159,7 @@ static void write_job(struct work *work)
 	else if (job->kind == JOB_NAMES)
 		job->error = writer_add_names(w, job->image->target, &names);
 	else if (job->kind == JOB_END)
-		job->error = writer_end_target(
-			w, job->image->target, job->why, job->realtime_ns);
+		job->error = writer_end_target(w, job->image->target, job->why, job->realtime_ns);
 	else
 		job->error = writer_flush(w);
 }
@@ -212,9 +212,8 @@ static void take_names(struct job *job)
 		if (ht_frame_tag(frames[i]) == HT_FRAME_RAW && !s.levels[0].function)
 			buffer_append(&job->image->raw, &frames[i], sizeof(frames[i]));
 		for (uint32_t l = 0; l < s.level_count; l++) {
-			struct named_level level = {
-				s.levels[l].function, s.levels[l].file, s.levels[l].line
-			};
+			struct named_level level = { s.levels[l].function, s.levels[l].file,
+				s.levels[l].line };
 
 			buffer_append(&job->levels, &level, sizeof(level));
 		}
@@ -261,7 +260,8 @@ static void pass_names_on(struct recorder *r)
 
 /* --- the loop's side ------------------------------------------------------------------------------ */
 
-int recorder_open(struct recorder **recorder, const char *path, const struct writer_options *options)
+int recorder_open(
+	struct recorder **recorder, const char *path, const struct writer_options *options)
 {
 	struct recorder *r = calloc(1, sizeof(*r));
 	int error;
@@ -336,7 +336,8 @@ static int add_file(struct job *job, uint32_t id, const struct module *m)
 }
 
 /* The profile's modules are those of the image, as far as they go. */
-static int submit_names(struct recorder *r, const struct session *session, const struct profile *news)
+static int submit_names(
+	struct recorder *r, const struct session *session, const struct profile *news)
 {
 	const struct image *image = session_image(session);
 	struct job *job;
@@ -373,7 +374,8 @@ int recorder_submit(struct recorder *r, const struct session *session, struct sn
 		job->snapshot = *snapshot;
 		*snapshot = (struct snapshot){ 0 };
 		job->moment = *moment;
-		job->moment.label = job->moment_label = moment->label ? strdup(moment->label) : NULL;
+		job->moment.label = job->moment_label =
+			moment->label ? strdup(moment->label) : NULL;
 		job->token = token;
 		if (moment->label && !job->moment_label)
 			error = -ENOMEM;

@@ -20,7 +20,7 @@ enum snapshot_kind { SNAPSHOT_KINDS(SNAPSHOT_ENUM) SNAPSHOT_KIND_COUNT };
 
 struct moment {
 	enum snapshot_kind kind;
-	const char *label; /* NULL: none; not owned */
+	const char *label;   /* NULL: none; not owned */
 	uint64_t elapsed_ns; /* since counting began */
 	struct usage usage;
 };

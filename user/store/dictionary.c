@@ -32,7 +32,7 @@ struct dictionary_name {
 	bool jit;
 };
 
-#define COUNT(buffer, type)	((uint32_t)((buffer).length / sizeof(type)))
+#define COUNT(buffer, type)	  ((uint32_t)((buffer).length / sizeof(type)))
 #define ITEM(buffer, type, index) (((type *)(void *)(buffer).data)[index])
 
 /* --- interning --------------------------------------------------------------------------------- */
@@ -68,7 +68,7 @@ static uint32_t add_module(struct dictionary *d, const struct profile_module *m)
 		.build_id = intern(d, m->build_id),
 		.allocator = m->allocator ? intern(d, m->allocator) : NULL,
 	};
-	uint64_t key = hash_mix((uintptr_t)new.path, (uintptr_t)new.build_id);
+	uint64_t key = hash_mix((uintptr_t) new.path, (uintptr_t) new.build_id);
 
 	if (!new.path || !new.build_id || (m->allocator && !new.allocator))
 		return 0;
@@ -232,8 +232,8 @@ uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint
 	const struct site_figures *f)
 {
 	uint32_t count = COUNT(t->sites, uint32_t), *id;
-	uint32_t stack = f->stack < COUNT(t->stacks, uint32_t) ? ITEM(t->stacks, uint32_t, f->stack)
-							       : 0;
+	uint32_t stack =
+		f->stack < COUNT(t->stacks, uint32_t) ? ITEM(t->stacks, uint32_t, f->stack) : 0;
 
 	if (session_site >= count &&
 		!buffer_extend(&t->sites, (session_site + 1 - count) * sizeof(*id)))

@@ -41,7 +41,8 @@ int json_members(const void *json, size_t length, const char *const *keys, size_
 
 	if (sqlite3_open(":memory:", &db) ||
 		sqlite3_prepare_v2(db,
-			"SELECT nullif(json_type(?1)='object', 0), json_extract(?1, ?2)", -1, &q, NULL))
+			"SELECT nullif(json_type(?1)='object', 0), json_extract(?1, ?2)", -1, &q,
+			NULL))
 		return -ENOMEM;
 	sqlite3_bind_text(q, 1, json, (int)length, SQLITE_STATIC);
 	for (size_t i = 0; !error && i < count; i++)

@@ -75,7 +75,8 @@ static int check_schema(struct recording *r)
 		error = single_number(r, "PRAGMA user_version", &version);
 	if (!error && version > SCHEMA_VERSION)
 		return err(-EBADMSG,
-			"%s has schema %lld, and this heaptap reads up to %d: read it with a newer one",
+			"%s has schema %lld, and this heaptap reads up to %d: read it with a newer "
+			"one",
 			r->sql.path, (long long)version, SCHEMA_VERSION);
 	if (!error && version < 1)
 		return reader_damaged(r, "it has no schema");
@@ -96,7 +97,8 @@ static void defend(sqlite3 *db)
 	sqlite3_limit(db, SQLITE_LIMIT_WORKER_THREADS, 0);
 	/* A file that shrinks must not kill us: not mapped. */
 	sqlite3_exec(db,
-		"PRAGMA query_only=1;PRAGMA cell_size_check=1;PRAGMA mmap_size=0;PRAGMA cache_size=-16384;"
+		"PRAGMA query_only=1;PRAGMA cell_size_check=1;PRAGMA mmap_size=0;PRAGMA "
+		"cache_size=-16384;"
 		"PRAGMA temp_store=MEMORY",
 		NULL, NULL, NULL);
 	sqlite3_busy_timeout(db, 2000);
@@ -126,8 +128,8 @@ static int open_database(struct recording *r, bool immutable)
 	buffer_text(&uri, immutable ? "?immutable=1" : "?mode=ro");
 	sqlite3_close(r->sql.db);
 	r->sql.db = NULL;
-	return sqlite3_open_v2(buffer_string(&uri), &r->sql.db,
-		SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
+	return sqlite3_open_v2(
+		buffer_string(&uri), &r->sql.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL);
 }
 
 static int open_file(struct recording *r)
@@ -137,7 +139,8 @@ static int open_file(struct recording *r)
 
 	/* SQLite says "unable to open database file" of all of these. */
 	if (stat(r->sql.path, &st))
-		return err(errno == EACCES ? -EACCES : -EIO, "cannot read %s: %s", r->sql.path, strerror(errno));
+		return err(errno == EACCES ? -EACCES : -EIO, "cannot read %s: %s", r->sql.path,
+			strerror(errno));
 	if (!S_ISREG(st.st_mode))
 		return err(-EBADMSG, "%s is not a recording: it is no regular file", r->sql.path);
 	if (access(r->sql.path, R_OK))
@@ -246,7 +249,8 @@ static int add_target(struct recording *r, sqlite3_stmt *q)
 {
 	struct recorded_target t = {
 		.id = (uint32_t)sqlite3_column_int64(q, 0),
-		.process = { .pid = sqlite3_column_int(q, 1), .pidfd = -1,
+		.process = { .pid = sqlite3_column_int(q, 1),
+			.pidfd = -1,
 			.start_realtime_ns = (uint64_t)sqlite3_column_int64(q, 5) },
 		.armed_realtime_ns = (uint64_t)sqlite3_column_int64(q, 6),
 		.mode = reader_text(r, q, 7),
@@ -377,13 +381,13 @@ static void read_usage(struct columns *c, struct usage *u)
 static int add_snapshot(struct recording *r, sqlite3_stmt *q)
 {
 	int64_t id = sqlite3_column_int64(q, 0), keyframe = sqlite3_column_int64(q, 2);
-	const uint32_t *target =
-		table_find(&r->target_index, (uint64_t)sqlite3_column_int64(q, 1));
+	const uint32_t *target = table_find(&r->target_index, (uint64_t)sqlite3_column_int64(q, 1));
 	struct columns c = { .q = q, .next = 5 };
 	struct recorded_snapshot s = { .moment = {
-		.kind = kind_of((const char *)sqlite3_column_text(q, 3)),
-		.label = reader_text(r, q, 4),
-	} };
+					       .kind = kind_of(
+						       (const char *)sqlite3_column_text(q, 3)),
+					       .label = reader_text(r, q, 4),
+				       } };
 
 	if (id < 1 || id > UINT32_MAX || keyframe < 1 || keyframe > id || !target ||
 		s.moment.kind == SNAPSHOT_KIND_COUNT)

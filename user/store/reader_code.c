@@ -21,8 +21,7 @@ static int add_module(struct recording *r, sqlite3_stmt *q)
 	const char *path = reader_text(r, q, 1), *build_id = reader_text(r, q, 2);
 	struct code_module m = { path ? path : "", build_id ? build_id : "", reader_text(r, q, 3) };
 	bool added;
-	uint32_t *index =
-		table_add(&r->module_index, (uint64_t)sqlite3_column_int64(q, 0), &added);
+	uint32_t *index = table_add(&r->module_index, (uint64_t)sqlite3_column_int64(q, 0), &added);
 
 	if (!index)
 		return no_memory();
@@ -42,8 +41,7 @@ static int add_frame(struct recording *r, sqlite3_stmt *q)
 {
 	bool in_module = sqlite3_column_type(q, 1) != SQLITE_NULL, added;
 	bool looked_up = sqlite3_column_type(q, 4) != SQLITE_NULL;
-	const uint32_t *module =
-		table_find(&r->module_index, (uint64_t)sqlite3_column_int64(q, 1));
+	const uint32_t *module = table_find(&r->module_index, (uint64_t)sqlite3_column_int64(q, 1));
 	const char *kind = reader_text(r, q, 2);
 	struct code_frame f = {
 		.module = module && in_module ? *module : CODE_NONE,
@@ -69,8 +67,7 @@ static int add_frame(struct recording *r, sqlite3_stmt *q)
 /* Ordered by frame and level: those of one frame lie together. */
 static int add_name(struct recording *r, sqlite3_stmt *q)
 {
-	const uint32_t *index =
-		table_find(&r->frame_index, (uint64_t)sqlite3_column_int64(q, 0));
+	const uint32_t *index = table_find(&r->frame_index, (uint64_t)sqlite3_column_int64(q, 0));
 	struct code_level level = {
 		.function = reader_text(r, q, 1),
 		.file = reader_text(r, q, 2),
@@ -148,10 +145,8 @@ static void make_key(struct recording *r, struct code_stack *s)
 
 static int add_stack_frame(struct recording *r, sqlite3_stmt *q)
 {
-	const uint32_t *stack =
-		table_find(&r->stack_index, (uint64_t)sqlite3_column_int64(q, 0));
-	const uint32_t *frame =
-		table_find(&r->frame_index, (uint64_t)sqlite3_column_int64(q, 2));
+	const uint32_t *stack = table_find(&r->stack_index, (uint64_t)sqlite3_column_int64(q, 0));
+	const uint32_t *frame = table_find(&r->frame_index, (uint64_t)sqlite3_column_int64(q, 2));
 	uint32_t at = (uint32_t)(r->code.stack_frames.length / sizeof(*frame));
 	struct code_stack *s;
 
@@ -180,9 +175,9 @@ static void finish(struct recording *r, uint32_t stack)
 
 static int read_all_stacks(struct recording *r)
 {
-	int error = reader_each(r,
-		"SELECT stack, depth, frame FROM stack_frame ORDER BY stack, depth", 0,
-		add_stack_frame);
+	int error =
+		reader_each(r, "SELECT stack, depth, frame FROM stack_frame ORDER BY stack, depth",
+			0, add_stack_frame);
 
 	for (uint32_t i = 0; !error && i < code_stack_count(&r->code); i++)
 		finish(r, i);

@@ -14,7 +14,7 @@ struct recording {
 	struct buffer snapshots; /* struct recorded_snapshot */
 	struct buffer sites;	 /* struct reader_site */
 	struct code code;
-	struct buffer stack_loaded; /* bool by stack: its frames are there */
+	struct buffer stack_loaded;    /* bool by stack: its frames are there */
 	int64_t last_site, last_stack; /* ids read so far */
 	/* From ids in the file to indices. */
 	struct table target_index, site_index, stack_index, frame_index, module_index;

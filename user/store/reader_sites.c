@@ -50,8 +50,7 @@ static int domain_of(const char *text)
 static int add_site(struct recording *r, sqlite3_stmt *q)
 {
 	int64_t id = sqlite3_column_int64(q, 0), stack_id = sqlite3_column_int64(q, 2);
-	const uint32_t *target =
-		table_find(&r->target_index, (uint64_t)sqlite3_column_int64(q, 1));
+	const uint32_t *target = table_find(&r->target_index, (uint64_t)sqlite3_column_int64(q, 1));
 	const uint32_t *stack = table_find(&r->stack_index, (uint64_t)stack_id);
 	int domain = domain_of((const char *)sqlite3_column_text(q, 3));
 	struct reader_site site = { .thread = (uint32_t)sqlite3_column_int64(q, 4),
@@ -75,20 +74,20 @@ static int add_site(struct recording *r, sqlite3_stmt *q)
 
 static int read_dictionary(struct recording *r)
 {
-	int error = reader_each(
-		r, "SELECT id, hash, flags FROM stack WHERE id>? ORDER BY id", r->last_stack, add_stack);
+	int error = reader_each(r, "SELECT id, hash, flags FROM stack WHERE id>? ORDER BY id",
+		r->last_stack, add_stack);
 
 	return error ? error
 		     : reader_each(r,
-			       "SELECT id, target, stack, domain, thread FROM site WHERE id>? ORDER BY id",
+			       "SELECT id, target, stack, domain, thread FROM site WHERE id>? "
+			       "ORDER BY id",
 			       r->last_site, add_site);
 }
 
 static int add_integers(int64_t *sums, sqlite3_stmt *q, int first, int n)
 {
 	for (int i = 0; i < n; i++)
-		if (__builtin_add_overflow(
-			    sums[i], sqlite3_column_int64(q, first + i), &sums[i]))
+		if (__builtin_add_overflow(sums[i], sqlite3_column_int64(q, first + i), &sums[i]))
 			return -EBADMSG;
 	return 0;
 }
@@ -110,7 +109,8 @@ static int add_detail(struct site_row *row, sqlite3_stmt *q)
 	" FROM snapshot b CROSS JOIN " table " c ON c.id BETWEEN b.id<<24 AND (b.id<<24)+16777215" \
 	" WHERE b.target=?1 AND b.id BETWEEN ?2 AND ?3"
 static const char changes[] =
-	"SELECT c.id, c.alloc_count, c.alloc_bytes, c.live_count, c.live_bytes, c.aged_count, c.aged_bytes,"
+	"SELECT c.id, c.alloc_count, c.alloc_bytes, c.live_count, c.live_bytes, c.aged_count, "
+	"c.aged_bytes,"
 	" c.temporary_count, c.temporary_bytes, c.oldest_ms" FROM_ROWS("change");
 static const char details[] =
 	"SELECT c.id, c.failed_count, missing_count, missing_bytes, alloc_count_variance,"

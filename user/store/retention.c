@@ -11,28 +11,28 @@
 
 /* To be dropped: oldest last, so that each is added to one that stays. */
 static const char select_droppable[] =
-	"SELECT id FROM snapshot s WHERE target=?1 AND elapsed_ns>=?2 AND elapsed_ns<?3 AND keyframe<>id"
+	"SELECT id FROM snapshot s WHERE target=?1 AND elapsed_ns>=?2 AND elapsed_ns<?3 AND "
+	"keyframe<>id"
 	" AND (kind='interval' OR kind='peak' AND EXISTS"
 	"   (SELECT 1 FROM snapshot n WHERE n.target=?1 AND n.id>s.id AND n.kind='peak'))"
-	" AND id<(SELECT max(id) FROM snapshot WHERE target=?1 AND elapsed_ns>=?2 AND elapsed_ns<?3)"
+	" AND id<(SELECT max(id) FROM snapshot WHERE target=?1 AND elapsed_ns>=?2 AND "
+	"elapsed_ns<?3)"
 	" ORDER BY id DESC";
 static const char select_next[] =
 	"SELECT id, keyframe=id FROM snapshot WHERE target=?1 AND id>?2 ORDER BY id LIMIT 1";
 static const char merge_change[] =
-	"INSERT INTO change SELECT ?2<<24|site, alloc_count, alloc_bytes, live_count, live_bytes, aged_count,"
+	"INSERT INTO change SELECT ?2<<24|site, alloc_count, alloc_bytes, live_count, live_bytes, "
+	"aged_count,"
 	" aged_bytes, temporary_count, temporary_bytes, oldest_ms FROM change WHERE " ROWS_OF_1
-	" ON CONFLICT DO UPDATE SET " SUM(alloc_count) "," SUM(alloc_bytes) "," SUM(live_count) ","
-	SUM(live_bytes) "," SUM(aged_count) "," SUM(aged_bytes) "," SUM(temporary_count) ","
-	SUM(temporary_bytes) "," SUM(oldest_ms);
+	" ON CONFLICT DO UPDATE SET " SUM(alloc_count) "," SUM(alloc_bytes) "," SUM(live_count) "," SUM(live_bytes) "," SUM(
+		aged_count) "," SUM(aged_bytes) "," SUM(temporary_count) "," SUM(temporary_bytes) "," SUM(oldest_ms);
 static const char merge_detail[] =
 	"INSERT INTO change_detail SELECT ?2<<24|site, failed_count, missing_count, missing_bytes,"
 	" alloc_count_variance, alloc_bytes_variance, free_count_variance, free_bytes_variance,"
 	" live_count_variance, live_bytes_variance, aged_count_variance, aged_bytes_variance"
-	" FROM change_detail WHERE " ROWS_OF_1 " ON CONFLICT DO UPDATE SET " SUM(failed_count) ","
-	SUM(missing_count) "," SUM(missing_bytes) "," SUM(alloc_count_variance) ","
-	SUM(alloc_bytes_variance) "," SUM(free_count_variance) "," SUM(free_bytes_variance) ","
-	SUM(live_count_variance) "," SUM(live_bytes_variance) "," SUM(aged_count_variance) ","
-	SUM(aged_bytes_variance);
+	" FROM change_detail WHERE " ROWS_OF_1
+	" ON CONFLICT DO UPDATE SET " SUM(failed_count) "," SUM(missing_count) "," SUM(missing_bytes) "," SUM(alloc_count_variance) "," SUM(alloc_bytes_variance) "," SUM(
+		free_count_variance) "," SUM(free_bytes_variance) "," SUM(live_count_variance) "," SUM(live_bytes_variance) "," SUM(aged_count_variance) "," SUM(aged_bytes_variance);
 static const char *const deletions[] = { "DELETE FROM change WHERE " ROWS_OF_1,
 	"DELETE FROM change_detail WHERE " ROWS_OF_1, "DELETE FROM loss WHERE snapshot=?1",
 	"DELETE FROM snapshot WHERE id=?1" };

@@ -9,9 +9,9 @@
 #include "sql.h"
 
 struct retention {
-	uint64_t full_ns;  /* younger than this: all are kept; UINT64_MAX: for ever */
-	uint64_t thin_ns;  /* the span */
-	uint64_t next_ns;  /* elapsed time of the oldest snapshot not looked at yet */
+	uint64_t full_ns; /* younger than this: all are kept; UINT64_MAX: for ever */
+	uint64_t thin_ns; /* the span */
+	uint64_t next_ns; /* elapsed time of the oldest snapshot not looked at yet */
 };
 
 /*

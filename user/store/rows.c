@@ -81,10 +81,10 @@ int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_fig
 		if (c[i] < 0)
 			return -EBADMSG;
 	if (d[DETAIL_FAILED_COUNT] < 0 ||
-		__builtin_sub_overflow(
-			c[CHANGE_ALLOC_COUNT] - c[CHANGE_LIVE_COUNT], d[DETAIL_MISSING_COUNT], &freed[0]) ||
-		__builtin_sub_overflow(
-			c[CHANGE_ALLOC_BYTES] - c[CHANGE_LIVE_BYTES], d[DETAIL_MISSING_BYTES], &freed[1]) ||
+		__builtin_sub_overflow(c[CHANGE_ALLOC_COUNT] - c[CHANGE_LIVE_COUNT],
+			d[DETAIL_MISSING_COUNT], &freed[0]) ||
+		__builtin_sub_overflow(c[CHANGE_ALLOC_BYTES] - c[CHANGE_LIVE_BYTES],
+			d[DETAIL_MISSING_BYTES], &freed[1]) ||
 		freed[0] < 0 || freed[1] < 0)
 		return -EBADMSG;
 	*f = (struct site_figures){

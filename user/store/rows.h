@@ -55,8 +55,8 @@ struct site_row {
 void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t elapsed_ns,
 	const struct site_row *before);
 /* *row - *base; false: it is zero in this part. */
-bool site_row_change(const struct site_row *row, const struct site_row *base,
-	int64_t change[CHANGE_COLUMNS]);
+bool site_row_change(
+	const struct site_row *row, const struct site_row *base, int64_t change[CHANGE_COLUMNS]);
 bool site_row_detail(const struct site_row *row, const struct site_row *base,
 	int64_t detail[DETAIL_INTEGERS], double variance[DETAIL_VARIANCES]);
 /* Back to figures, of stack, domain and thread unset. -EBADMSG: they are not possible. */

@@ -60,8 +60,8 @@ static int create_schema(struct writer *w)
 
 static int prepare_all(struct writer *w)
 {
-	static const char snapshot[] = "INSERT INTO snapshot VALUES(" MARKS_16 "," MARKS_16
-				       "," MARKS_8 ",?,?,?,?,?,?)";
+	static const char snapshot[] =
+		"INSERT INTO snapshot VALUES(" MARKS_16 "," MARKS_16 "," MARKS_8 ",?,?,?,?,?,?)";
 	const struct {
 		const char *text;
 		sqlite3_stmt **statement;
@@ -123,8 +123,8 @@ int writer_create(struct writer **writer, const char *path, const struct writer_
 int writer_set_meta(struct writer *w, const char *key, const char *value)
 {
 	sqlite3_stmt *insert CLEANUP_STATEMENT = NULL;
-	int at = 0, error = sql_prepare(
-			    &w->sql, "INSERT OR REPLACE INTO meta VALUES(?,?)", &insert);
+	int at = 0,
+	    error = sql_prepare(&w->sql, "INSERT OR REPLACE INTO meta VALUES(?,?)", &insert);
 
 	if (error)
 		return error;
@@ -144,8 +144,8 @@ int writer_add_target(struct writer *w, const struct target_facts *f, uint32_t *
 	if (!all)
 		return err(-ENOMEM, "out of memory");
 	w->targets = all;
-	error = sql_prepare(&w->sql,
-		"INSERT INTO target VALUES(?,?,?,?,?,?,?,?,?,?,?,NULL,NULL)", &insert);
+	error = sql_prepare(
+		&w->sql, "INSERT INTO target VALUES(?,?,?,?,?,?,?,?,?,?,?,NULL,NULL)", &insert);
 	if (error)
 		return error;
 	sql_bind_int(insert, &at, w->target_count + 1);
@@ -297,8 +297,7 @@ static int write_health(struct writer *w, uint32_t id, const struct snapshot *s)
 	if (!code)
 		code = write_losses(w, id, "unattributed", unattributed, s->unattributed,
 			HT_UNATTRIBUTED_REASONS);
-	return code ? code
-		    : write_losses(w, id, "unwind", unwind, s->unwind, HT_UNWIND_REASONS);
+	return code ? code : write_losses(w, id, "unwind", unwind, s->unwind, HT_UNWIND_REASONS);
 }
 
 static int write_row(struct writer *w, uint32_t id, uint32_t site, const struct site_row *row,

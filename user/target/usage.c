@@ -61,11 +61,10 @@ static void read_stat(pid_t pid, struct usage *u)
 	const char *text = read_proc(&b, pid, "stat"), *close = text ? strrchr(text, ')') : NULL;
 	uint64_t minor, major, user, system;
 
-	if (!close ||
-		sscanf(close + 1,
-			" %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
-			" %*u %" SCNu64 " %" SCNu64,
-			&minor, &major, &user, &system) != 4)
+	if (!close || sscanf(close + 1,
+			      " %*c %*d %*d %*d %*d %*d %*u %" SCNu64 " %*u %" SCNu64
+			      " %*u %" SCNu64 " %" SCNu64,
+			      &minor, &major, &user, &system) != 4)
 		return;
 	u->minor_faults = (int64_t)minor;
 	u->major_faults = (int64_t)major;
@@ -112,8 +111,15 @@ void usage_read(const struct process *p, struct usage_clock *clock, struct usage
 	pid_t thread = process_live_thread(p);
 	struct host_usage host;
 
-	*u = (struct usage){ .rss = -1, .rss_anon = -1, .rss_file = -1, .rss_shmem = -1,
-		.pss = -1, .swap = -1, .minor_faults = -1, .major_faults = -1, .cpu_ms = -1,
+	*u = (struct usage){ .rss = -1,
+		.rss_anon = -1,
+		.rss_file = -1,
+		.rss_shmem = -1,
+		.pss = -1,
+		.swap = -1,
+		.minor_faults = -1,
+		.major_faults = -1,
+		.cpu_ms = -1,
 		.threads = -1 };
 	read_status(thread, u);
 	read_stat(p->pid, u);

@@ -28,6 +28,7 @@ struct program {
 	struct snapshot snapshot;
 	uint32_t next;
 	uint64_t seed;
+	double *born_s; /* by stack: its oldest block, since the start */
 };
 
 static void fail(const char *what)
@@ -67,7 +68,8 @@ static void make_program(struct program *p)
 	}
 	p->snapshot.sites = calloc(p->stacks, sizeof(*p->snapshot.sites));
 	p->snapshot.site_count = p->stacks;
-	if (bad || !p->snapshot.sites)
+	p->born_s = calloc(p->stacks, sizeof(*p->born_s));
+	if (bad || !p->snapshot.sites || !p->born_s)
 		fail("no memory");
 	for (uint32_t s = 0; s < p->stacks; s++)
 		p->snapshot.sites[s].stack = s + 1;
@@ -108,6 +110,7 @@ static void name_frames(struct program *p, struct writer *w)
 static void work(struct program *p, uint32_t number, uint64_t every_ns)
 {
 	struct totals *t = &p->snapshot.totals;
+	double now_s = (double)number * (double)every_ns / NS_PER_S;
 
 	for (uint32_t i = 0; i < p->changing; i++) {
 		struct site_figures *f = &p->snapshot.sites[p->next];
@@ -126,8 +129,8 @@ static void work(struct program *p, uint32_t number, uint64_t every_ns)
 		f->aged_bytes = f->live_bytes / 2;
 		f->temporary_count += n / 3;
 		f->temporary_bytes += n / 3 * size;
-		f->oldest_s = p->next % 50 ? (double)random_of(p, 30)
-					   : (double)number * (double)every_ns / NS_PER_S;
+		if (p->next % 50)
+			p->born_s[p->next] = now_s - (double)random_of(p, 30);
 		p->next = (p->next + 1) % p->stacks;
 		t->alloc_count += n;
 		t->alloc_bytes += n * size;
@@ -136,6 +139,8 @@ static void work(struct program *p, uint32_t number, uint64_t every_ns)
 		t->live_count += n - freed;
 		t->live_bytes += (n - freed) * size;
 	}
+	for (uint32_t s = 0; s < p->stacks; s++)
+		p->snapshot.sites[s].oldest_s = now_s - p->born_s[s];
 	if (t->live_bytes > t->peak_live_bytes)
 		t->peak_live_bytes = t->live_bytes;
 }
@@ -181,8 +186,9 @@ static void write_recording(
 	struct writer_options options = { raw ? UINT64_MAX : WRITER_FULL_NS, WRITER_THIN_NS };
 	struct process process = { .pid = 1, .comm = "simulated", .exe = "", .cgroup = "" };
 	uint64_t began = 1750000000ULL * NS_PER_S;
-	struct target_facts facts = { .process = &process, .armed_realtime_ns = began,
-		.mode = "exact" };
+	struct target_facts facts = {
+		.process = &process, .armed_realtime_ns = began, .mode = "exact"
+	};
 	struct writer *w;
 	uint32_t target, id;
 	double cpu, simulation = 0;
@@ -208,7 +214,8 @@ static void write_recording(
 	cpu = cpu_s() - cpu - simulation;
 	if (writer_end_target(w, target, "signal", began + snapshots * every_ns) || writer_close(w))
 		exit(1);
-	printf("wrote %u snapshots, %u of %u stacks changing, every %.0f s%s: %.0f MB, %.0f MB written\n",
+	printf("wrote %u snapshots, %u of %u stacks changing, every %.0f s%s: %.0f MB, %.0f MB "
+	       "written\n",
 		snapshots, p->changing, p->stacks, (double)every_ns / NS_PER_S,
 		raw ? ", all kept" : "", file_mb(path), written_mb());
 	printf("cpu %.1f s: %.2f us a changed stack, %.2f %% of a core at 1,000 a second\n", cpu,

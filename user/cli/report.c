@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* heaptap report: what a recording holds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/err.h"
+#include "../render/report.h"
+#include "commands.h"
+#include "moment.h"
+
+enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_LINES, FORMAT_CSV, FORMAT_FOLDED, FORMAT_PPROF };
+#define FORMAT_CHOICES "text|json|jsonl|csv|folded|pprof"
+
+enum tree_choice { TREE_NONE, TREE_DOWN, TREE_UP };
+
+struct report_options {
+	uint64_t pid;
+	int view, by, format, tree;
+	bool by_given;
+	const char *filter;
+	uint64_t top;
+	bool top_given;
+	bool source;
+	bool follow;
+	const char *output;
+	struct common_options common;
+};
+
+#define AT(member) offsetof(struct report_options, member)
+
+/* clang-format off */
+static const struct option report_options[] = {
+	{ "view", 0, OPTION_CHOICE, REPORT_VIEW_CHOICES, "what is shown (live)", AT(view), 0, 0, 0 },
+	{ "by", 0, OPTION_CHOICE, GROUP_BY_CHOICES, "what rows are about (stack)", AT(by), AT(by_given), 0, 0 },
+	{ "format", 0, OPTION_CHOICE, FORMAT_CHOICES, "the form (text)", AT(format), 0, 0, 0 },
+	{ "tree", 0, OPTION_CHOICE, "none|top-down|bottom-up", "a tree of functions instead of rows", AT(tree), 0, 0, 0 },
+	{ "filter", 0, OPTION_TEXT, "EXPR", "only stacks that match: [!][direct.]module|function|file=GLOB,size>=BYTES,...", AT(filter), 0, 0, 0 },
+	{ "source", 0, OPTION_FLAG, NULL, "the lines of source files, with their bytes", AT(source), 0, 0, 0 },
+	{ "top", 0, OPTION_NUMBER, "N", "rows, 0 for all (10 in text; all in other forms)", AT(top), AT(top_given), 0, UINT32_MAX },
+	{ "pid", 'p', OPTION_PID, "PID", "of a recording of several processes, this one", AT(pid), 0, 0, 0 },
+	{ "follow", 'f', OPTION_FLAG, NULL, "go on with each new snapshot", AT(follow), 0, 0, 0 },
+	{ "output", 'o', OPTION_TEXT, "FILE", "write to this file", AT(output), 0, 0, 0 },
+	COMMON_OPTIONS(struct report_options, common),
+	{ NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, 0 },
+};
+/* clang-format on */
+
+#define TOP_TEXT 10
+
+static uint32_t top_of(const struct report_options *o)
+{
+	return o->top_given ? (uint32_t)o->top : o->format == FORMAT_TEXT ? TOP_TEXT : 0;
+}
+
+static struct report_style style_of(const struct report_options *o)
+{
+	return (struct report_style){
+		.color = !o->output && common_wants_color(&o->common),
+		.full_paths = o->common.verbose > 0,
+	};
+}
+
+static void render_report(
+	const struct report_options *o, const struct report *r, struct stream *out)
+{
+	struct report_style style = style_of(o);
+
+	switch ((enum format)o->format) {
+	case FORMAT_TEXT:
+		report_render_text(r, &style, out);
+		break;
+	case FORMAT_JSON:
+		report_render_json(r, out);
+		break;
+	case FORMAT_LINES:
+		report_render_lines(r, out);
+		break;
+	case FORMAT_CSV:
+		report_render_csv(r, out);
+		break;
+	case FORMAT_FOLDED:
+		report_render_folded(r, out);
+		break;
+	case FORMAT_PPROF:
+		report_render_pprof(r, out);
+		break;
+	}
+}
+
+/* Stacks whose frames a report shows: only those are read. */
+static int read_needed_stacks(struct recording *r, const struct report_options *o,
+	const struct filter *f, const struct grouping *g)
+{
+	uint32_t wanted[TOP_TEXT * 4], count = 0, rows = shown_rows(g->count, top_of(o));
+
+	if (g->by == BY_THREAD)
+		return recording_read_stacks(r, wanted, 0);
+	if (g->by != BY_STACK || f->count || rows > ARRAY_SIZE(wanted))
+		return recording_read_stacks(r, NULL, 0);
+	for (uint32_t i = 0; i < rows; i++)
+		if (g->groups[i].stack != CODE_NONE)
+			wanted[count++] = g->groups[i].stack;
+	return recording_read_stacks(r, wanted, count);
+}
+
+/*
+ * Which stacks are shown is known without their frames, unless a filter or the grouping asks for them: then these are
+ * read first.
+ */
+static int make_report(const struct report_options *o, const struct filter *filter,
+	struct recording *r, uint32_t snapshot, struct stream *out)
+{
+	struct loaded_heap h CLEANUP(loaded_heap_release) = { 0 };
+	struct grouping grouping CLEANUP(group_release) = { 0 };
+	enum metric metric = view_metric((enum report_view)o->view);
+	struct report report = { .view = (enum report_view)o->view,
+		.heap = &h.heap,
+		.grouping = &grouping,
+		.filter = o->filter,
+		.top = top_of(o) };
+	bool early = filter->count || (o->by != BY_STACK && o->by != BY_THREAD);
+	int error = loaded_heap_read(&h, r, snapshot);
+
+	if (!error && early)
+		error = recording_read_stacks(r, NULL, 0);
+	if (!error)
+		error = loaded_heap_name(&h);
+	if (!error &&
+		group_sites(&grouping, &h.figures, &h.places, (enum group_by)o->by, filter, metric))
+		error = err(-ENOMEM, "out of memory");
+	if (error)
+		return error;
+	group_sort(&grouping, metric);
+	if (!early)
+		error = read_needed_stacks(r, o, filter, &grouping);
+	if (!error)
+		render_report(o, &report, out);
+	return error ? error : out->error;
+}
+
+static int report_at(const struct report_options *o, const struct filter *filter,
+	struct recording *r, const char *snap, struct stream *out)
+{
+	uint32_t *chosen CLEANUP_FREE = NULL, count;
+	int error = moment_find(r,
+		snap		       ? snap
+		: o->view == VIEW_PEAK ? "peak"
+				       : NULL,
+		o->pid, &chosen, &count);
+
+	if (!error && count > 1 && o->format != FORMAT_TEXT && o->format != FORMAT_JSON &&
+		o->format != FORMAT_LINES)
+		return err(-EINVAL, "%s has %u processes: choose one by -p PID", recording_path(r),
+			count);
+	for (uint32_t i = 0; !error && i < count; i++)
+		error = make_report(o, filter, r, chosen[i], out);
+	return error;
+}
+
+/* Has every target come to its end? */
+static bool has_ended(const struct recording *r)
+{
+	for (uint32_t i = 0; i < recording_target_count(r); i++)
+		if (!recording_target(r, i)->ended)
+			return false;
+	return recording_target_count(r) > 0;
+}
+
+#define FOLLOW_MS 200
+
+static int follow(const struct report_options *o, const struct filter *filter, struct recording *r,
+	struct stream *out)
+{
+	uint32_t shown = 0;
+	int error = 0;
+
+	while (!error) {
+		uint32_t count = recording_snapshot_count(r);
+		bool ended = has_ended(r);
+
+		if (count != shown)
+			error = report_at(o, filter, r, NULL, out);
+		shown = count;
+		if (error || ended)
+			return error;
+		while (!recording_has_grown(r))
+			usleep(FOLLOW_MS * 1000);
+		error = recording_refresh(r);
+	}
+	return error;
+}
+
+static int open_output(const char *path)
+{
+	int fd;
+
+	if (!path)
+		return STDOUT_FILENO;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return fd < 0 ? err(-EIO, "cannot write %s: %s", path, strerror(errno)) : fd;
+}
+
+static int run(const struct report_options *o, const struct filter *filter, const char *word)
+{
+	struct moment_choice choice CLEANUP(moment_release) = { 0 };
+	struct stream out = { .write = write_to_fd };
+	struct recording *r = NULL;
+	int error = moment_split(&choice, word), fd = -1;
+
+	if (!error && o->follow && choice.snap)
+		error = err(-EINVAL, "--follow shows the newest snapshot: name none");
+	if (!error)
+		error = recording_open(&r, choice.file);
+	if (!error) {
+		fd = open_output(o->output);
+		error = fd < 0 ? fd : 0;
+	}
+	out.context = &fd;
+	if (!error)
+		error = o->follow ? follow(o, filter, r, &out)
+				  : report_at(o, filter, r, choice.snap, &out);
+	if (fd > STDERR_FILENO && close(fd) && !error)
+		error = err(-EIO, "cannot write %s: %s", o->output, strerror(errno));
+	buffer_release(&out.text);
+	recording_close(r);
+	return error;
+}
+
+static int check(const struct report_options *o)
+{
+	if ((o->format == FORMAT_FOLDED || o->format == FORMAT_PPROF) && o->by != BY_STACK)
+		return err(
+			-EINVAL, "--format folded and pprof are of whole stacks: leave --by out");
+	return 0;
+}
+
+static int report_run(int argc, char **argv)
+{
+	struct report_options o = { 0 };
+	struct filter filter CLEANUP(filter_release) = { 0 };
+	const char *words[1];
+	int count = options_parse_words(report_options, argc, argv, &o, words, 1);
+
+	if (count < 0)
+		return EXIT_USAGE;
+	common_apply(&o.common);
+	if (o.common.help) {
+		command_help(&report_command, "heaptap report FILE[@SNAP] [OPTIONS]");
+		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
+	}
+	if (!count) {
+		err(-EINVAL,
+			"report wants a recording: FILE or FILE@SNAP; see heaptap report --help");
+		return EXIT_USAGE;
+	}
+	if (check(&o) || filter_parse(&filter, o.filter))
+		return EXIT_USAGE;
+	signal(SIGPIPE, SIG_IGN);
+	return exit_code_of(run(&o, &filter, words[0]));
+}
+
+const struct command report_command = {
+	.name = "report",
+	.help = "what a recording holds, by stack, function, line, file, module or thread",
+	.run = report_run,
+	.options = report_options,
+};

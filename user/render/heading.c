@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What stands above the rows of a report, in text and JSON: the target, the moment, the process. */
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/units.h"
+#include "../base/utf8.h"
+#include "../model/account.h"
+#include "report.h"
+
+enum metric view_metric(enum report_view view)
+{
+	switch (view) {
+	case VIEW_LEAKS:
+		return METRIC_AGED;
+	case VIEW_ALLOC:
+		return METRIC_ALLOC;
+	case VIEW_TEMPORARY:
+		return METRIC_TEMPORARY;
+	default:
+		return METRIC_LIVE;
+	}
+}
+
+const char *view_name(enum report_view view)
+{
+	static const char *const names[] = { "live", "leaks", "alloc", "peak", "temporary",
+		"growth", "timeline", "sizes" };
+
+	return names[view];
+}
+
+const char *group_by_name(enum group_by by)
+{
+	static const char *const names[] = { "stack", "function", "line", "file", "module",
+		"thread" };
+
+	return names[by];
+}
+
+/* --- text --------------------------------------------------------------------------------------- */
+
+static void allocators_text(const struct code *c, struct buffer *out)
+{
+	bool first = true;
+
+	for (uint32_t i = 0; i < code_module_count(c); i++) {
+		const char *name = code_module(c, i)->allocator;
+
+		if (!name)
+			continue;
+		buffer_text(out, first ? "  allocator " : "+");
+		utf8_append_printable(out, name);
+		first = false;
+	}
+}
+
+static void who_text(const struct heap *h, const struct report_style *style, struct buffer *out)
+{
+	const struct recorded_snapshot *at = h->at;
+	char elapsed[UNITS_TEXT], time[CLOCK_TEXT];
+
+	buffer_format(out, "%spid %d (", style->color ? "\033[1m" : "", h->target->process.pid);
+	utf8_append_printable(out, h->target->process.comm);
+	buffer_format(out, ")%s", style->color ? "\033[0m" : "");
+	if (h->target->label) {
+		buffer_text(out, " ");
+		utf8_append_printable(out, h->target->label);
+	}
+	buffer_format(out, "  snapshot %u (%s", at->id, snapshot_kind_name(at->moment.kind));
+	if (at->moment.label) {
+		buffer_text(out, " \"");
+		utf8_append_printable(out, at->moment.label);
+		buffer_text(out, "\"");
+	}
+	buffer_text(out, ")  mode ");
+	utf8_append_printable(out, h->target->mode ? h->target->mode : "unknown");
+	allocators_text(recording_code(h->recording), out);
+	buffer_format(out, "  watched %s  at %s",
+		format_duration(elapsed, (double)at->moment.elapsed_ns / NS_PER_S),
+		clock_format(time, at->figures.realtime_ns));
+	if (h->target->ended) {
+		buffer_text(out, "  ended: ");
+		utf8_append_printable(out, h->target->ended);
+	}
+	buffer_text(out, "\n");
+}
+
+static void error_text(const struct snapshot *s, double variance, bool bytes, struct buffer *out)
+{
+	char text[UNITS_TEXT];
+	uint64_t error = (uint64_t)llround(sqrt(variance));
+
+	if (s->sampled)
+		buffer_format(out, " ± %s",
+			bytes ? format_bytes(text, error) : format_count(text, error));
+}
+
+static void amount_text(const struct snapshot *s, uint64_t bytes, double bytes_variance,
+	uint64_t count, double count_variance, struct buffer *out)
+{
+	char text[UNITS_TEXT];
+
+	buffer_text(out, format_bytes(text, bytes));
+	error_text(s, bytes_variance, true, out);
+	buffer_format(out, " in %s", format_count(text, count));
+	error_text(s, count_variance, false, out);
+	buffer_text(out, " blocks");
+}
+
+/* The stacks that were kept are those of a moment near the peak: how near is said. */
+static void peak_text(const struct heap *h, struct buffer *out)
+{
+	uint64_t peak = h->at->figures.totals.peak_live_bytes;
+	uint64_t kept = h->peak ? h->peak->figures.totals.live_bytes : 0;
+	char text[UNITS_TEXT], time[CLOCK_TEXT];
+
+	buffer_format(out, "  peak       %s", format_bytes(text, peak));
+	if (h->peak && peak)
+		buffer_format(out, "; kept %s (%.1f %%%s) at %s as snapshot %u",
+			format_bytes(text, kept), 100 * (double)kept / (double)peak,
+			(double)kept < 0.98 * (double)peak ? ", the peak itself was too short" : "",
+			clock_format(time, h->peak->figures.realtime_ns), h->peak->id);
+	buffer_text(out, "\n");
+}
+
+static void signed_bytes(int64_t bytes, struct buffer *out)
+{
+	char text[UNITS_TEXT];
+
+	buffer_format(out, "%s%s", bytes < 0 ? "-" : "",
+		format_bytes(text, bytes < 0 ? -(uint64_t)bytes : (uint64_t)bytes));
+}
+
+/* Traced bytes and RSS side by side, and what the difference is. */
+static void account_text(const struct heap *h, struct buffer *out)
+{
+	const struct usage *u = &h->at->moment.usage;
+	struct account a;
+	char text[UNITS_TEXT];
+
+	account_make(
+		&a, u, h->start ? &h->start->moment.usage : NULL, h->at->figures.totals.live_bytes);
+	if (a.rss < 0)
+		return;
+	buffer_format(out, "  RSS        %s", format_bytes(text, (uint64_t)a.rss));
+	if (a.file >= 0)
+		buffer_format(out, " = %s file pages", format_bytes(text, (uint64_t)a.file));
+	if (a.shmem > 0)
+		buffer_format(out, " + %s shared", format_bytes(text, (uint64_t)a.shmem));
+	if (a.complete) {
+		buffer_format(out, " + %s anonymous before the attach + ",
+			format_bytes(text, (uint64_t)a.before));
+		buffer_format(out, "%s live + ", format_bytes(text, (uint64_t)a.live));
+		signed_bytes(a.rest, out);
+		buffer_text(out, a.rest >= 0 ? " allocator overhead, fragmentation, stacks"
+					     : " of these freed since, or not touched yet");
+	}
+	if (u->pss >= 0)
+		buffer_format(out, "; PSS %s", format_bytes(text, (uint64_t)u->pss));
+	if (u->swap > 0)
+		buffer_format(out, ", swap %s", format_bytes(text, (uint64_t)u->swap));
+	if (u->cgroup_limit >= 0)
+		buffer_format(out, ", limit %s", format_bytes(text, (uint64_t)u->cgroup_limit));
+	buffer_text(out, "\n");
+}
+
+struct reason {
+	const char *key, *what, *remedy;
+};
+
+static void reasons_text(
+	const struct reason *all, const uint64_t *counts, int n, struct buffer *out)
+{
+	char text[UNITS_TEXT];
+
+	for (int i = 0; i < n; i++)
+		if (counts[i])
+			buffer_format(out, "             %s %s (%s); remedy: %s\n",
+				format_count(text, counts[i]), all[i].what, all[i].key,
+				all[i].remedy);
+}
+
+static void health_text(const struct snapshot *s, struct buffer *out)
+{
+#define REASON(name, key, what, remedy) { key, what, remedy },
+	static const struct reason lost[] = { HT_LOST(REASON) };
+	static const struct reason unattributed[] = { HT_UNATTRIBUTED(REASON) };
+#undef REASON
+	char a[UNITS_TEXT], b[UNITS_TEXT];
+
+	if (s->totals.lost_count || s->missed_events || s->removed_probes)
+		buffer_format(out, "  lost       %s in %s blocks",
+			format_bytes(a, s->totals.lost_bytes),
+			format_count(b, s->totals.lost_count));
+	else
+		buffer_text(out, "  nothing lost");
+	if (s->totals.in_flight || s->skew)
+		buffer_format(out, "; %s calls in flight, %s events while reading",
+			format_count(a, s->totals.in_flight), format_count(b, s->skew));
+	if (s->missed_events)
+		buffer_format(out, "; %s events unseen", format_count(a, s->missed_events));
+	if (s->removed_probes)
+		buffer_format(out, "; %u probes taken out by a debugger", s->removed_probes);
+	if (s->abandoned_calls)
+		buffer_format(
+			out, "; %s calls never returned", format_count(a, s->abandoned_calls));
+	if (s->totals.truncated_count && s->totals.alloc_count)
+		buffer_format(out, "; %.1f %% of allocations have a truncated stack",
+			100.0 * (double)s->totals.truncated_count / (double)s->totals.alloc_count);
+	buffer_text(out, "\n");
+	reasons_text(lost, s->lost, HT_LOST_REASONS, out);
+	reasons_text(unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS, out);
+}
+
+/*
+ * Of totals a recording keeps no variances of their own: they are sums over the sites, which the caller's figures hold.
+ */
+static struct variances total_variances(const struct snapshot *s)
+{
+	struct site_figures sum = { 0 };
+
+	for (uint32_t i = 0; i < s->site_count; i++)
+		figures_add(&sum, &s->sites[i]);
+	return sum.variance;
+}
+
+void heap_heading_text(const struct heap *h, const struct report_style *style, struct buffer *out)
+{
+	const struct snapshot *s = h->figures;
+	const struct totals *t = &s->totals;
+	const struct variances v = total_variances(s);
+	char text[UNITS_TEXT];
+
+	who_text(h, style, out);
+	if (s->sampled)
+		buffer_format(out,
+			"  sampled    one in %s; figures are estimates ± their standard error\n",
+			format_bytes(text, s->rules.sample_bytes));
+	if (s->filtered)
+		buffer_text(out, "  followed   only some requests: record was given a filter\n");
+	buffer_text(out, "  live       ");
+	amount_text(s, t->live_bytes, v.live_bytes, t->live_count, v.live_count, out);
+	buffer_format(out, " (%" PRIu64 " bytes)\n  allocated  ", t->live_bytes);
+	amount_text(s, t->alloc_bytes, v.alloc_bytes, t->alloc_count, v.alloc_count, out);
+	buffer_text(out, ", freed ");
+	amount_text(s, t->free_bytes, v.free_bytes, t->free_count, v.free_count, out);
+	if (t->failed_count && !s->sampled)
+		buffer_format(out, "; %s failed", format_count(text, t->failed_count));
+	if (t->untracked_frees && !s->sampled && !s->filtered)
+		buffer_format(out, "; %s frees of blocks not seen born",
+			format_count(text, t->untracked_frees));
+	buffer_text(out, "\n");
+	peak_text(h, out);
+	account_text(h, out);
+	health_text(s, out);
+}
+
+/* --- JSON --------------------------------------------------------------------------------------- */
+
+static void target_json(const struct heap *h, struct json *j)
+{
+	const struct code *c = recording_code(h->recording);
+	const struct process *p = &h->target->process;
+	char time[CLOCK_TEXT];
+
+	json_open(j, "target", '{');
+	json_uint(j, "pid", (uint64_t)p->pid);
+	json_string(j, "comm", p->comm);
+	json_string(j, "exe", p->exe);
+	json_string(j, "cgroup", p->cgroup);
+	json_string(j, "start_time", clock_format(time, p->start_realtime_ns));
+	json_string(j, "label", h->target->label);
+	json_open(j, "allocators", '[');
+	for (uint32_t i = 0; i < code_module_count(c); i++) {
+		const struct code_module *m = code_module(c, i);
+
+		if (!m->allocator)
+			continue;
+		json_open(j, NULL, '{');
+		json_string(j, "name", m->allocator);
+		json_string(j, "module", m->path);
+		json_string(j, "build_id", m->build_id);
+		json_close(j, '}');
+	}
+	json_close(j, ']');
+	json_close(j, '}');
+}
+
+static void uint_if(struct json *j, bool known, const char *key, uint64_t value)
+{
+	if (known)
+		json_uint(j, key, value);
+	else
+		json_null(j, key);
+}
+
+static void estimate(struct json *j, bool sampled, const char *key, uint64_t value, double variance)
+{
+	char name[64];
+
+	json_uint(j, key, value);
+	if (!sampled)
+		return;
+	snprintf(name, sizeof(name), "%s_stderr", key);
+	json_double(j, name, sqrt(variance), 2);
+}
+
+static void totals_json(const struct snapshot *s, struct json *j)
+{
+	const struct totals *t = &s->totals;
+	const struct variances v = total_variances(s);
+
+	json_open(j, "totals", '{');
+	estimate(j, s->sampled, "alloc_count", t->alloc_count, v.alloc_count);
+	estimate(j, s->sampled, "alloc_bytes", t->alloc_bytes, v.alloc_bytes);
+	estimate(j, s->sampled, "free_count", t->free_count, v.free_count);
+	estimate(j, s->sampled, "free_bytes", t->free_bytes, v.free_bytes);
+	estimate(j, s->sampled, "live_count", t->live_count, v.live_count);
+	estimate(j, s->sampled, "live_bytes", t->live_bytes, v.live_bytes);
+	estimate(j, s->sampled, "aged_count", t->aged_count, v.aged_count);
+	estimate(j, s->sampled, "aged_bytes", t->aged_bytes, v.aged_bytes);
+	json_uint(j, "lost_count", t->lost_count);
+	json_uint(j, "lost_bytes", t->lost_bytes);
+	json_uint(j, "peak_live_bytes", t->peak_live_bytes);
+	uint_if(j, !s->sampled, "failed_count", t->failed_count);
+	uint_if(j, !s->sampled && !s->filtered, "untracked_frees", t->untracked_frees);
+	json_uint(j, "in_flight", t->in_flight);
+	json_close(j, '}');
+}
+
+static void reasons_json(
+	struct json *j, const char *key, const char *const *names, const uint64_t *counts, int n)
+{
+	json_open(j, key, '{');
+	for (int i = 0; i < n; i++)
+		json_uint(j, names[i], counts[i]);
+	json_close(j, '}');
+}
+
+static void health_json(const struct snapshot *s, struct json *j)
+{
+#define KEY(name, key, what, remedy) key,
+	static const char *const lost[] = { HT_LOST(KEY) };
+	static const char *const unattributed[] = { HT_UNATTRIBUTED(KEY) };
+	static const char *const unwind[] = { HT_UNWIND(KEY) };
+#undef KEY
+	const struct totals *t = &s->totals;
+
+	json_open(j, "health", '{');
+	uint_if(j, !s->sampled && !s->filtered, "events", s->events);
+	json_uint(j, "skew", s->skew);
+	json_double(j, "truncated_share",
+		t->alloc_count ? (double)t->truncated_count / (double)t->alloc_count : 0, 4);
+	json_uint(j, "missed_events", s->missed_events);
+	json_uint(j, "removed_probes", s->removed_probes);
+	json_uint(j, "abandoned_calls", s->abandoned_calls);
+	reasons_json(j, "lost", lost, s->lost, HT_LOST_REASONS);
+	reasons_json(j, "unattributed", unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS);
+	reasons_json(j, "unwind", unwind, s->unwind, HT_UNWIND_REASONS);
+	json_close(j, '}');
+}
+
+static void surroundings_json(const struct heap *h, struct json *j)
+{
+	const struct usage *u = &h->at->moment.usage;
+	struct account a;
+
+	account_make(
+		&a, u, h->start ? &h->start->moment.usage : NULL, h->at->figures.totals.live_bytes);
+	json_open(j, "process", '{');
+	json_bytes(j, "rss_bytes", u->rss);
+	json_bytes(j, "rss_anon_bytes", u->rss_anon);
+	json_bytes(j, "rss_file_bytes", u->rss_file);
+	json_bytes(j, "rss_shmem_bytes", u->rss_shmem);
+	json_bytes(j, "pss_bytes", u->pss);
+	json_bytes(j, "swap_bytes", u->swap);
+	json_bytes(j, "limit_bytes", u->cgroup_limit);
+	json_bytes(j, "cgroup_bytes", u->cgroup_usage);
+	json_bytes(j, "minor_faults", u->minor_faults);
+	json_bytes(j, "major_faults", u->major_faults);
+	json_bytes(j, "cpu_ms", u->cpu_ms);
+	json_bytes(j, "threads", u->threads);
+	json_bytes(j, "before_attach_bytes", a.before);
+	if (a.complete)
+		json_int(j, "overhead_bytes", a.rest);
+	else
+		json_null(j, "overhead_bytes");
+	json_close(j, '}');
+	json_open(j, "host", '{');
+	json_bytes(j, "mem_total", u->mem_total);
+	json_bytes(j, "mem_available", u->mem_available);
+	if (u->host_cpu < 0)
+		json_null(j, "cpu");
+	else
+		json_double(j, "cpu", u->host_cpu, 4);
+	json_close(j, '}');
+}
+
+static void peak_json(const struct heap *h, struct json *j)
+{
+	char time[CLOCK_TEXT];
+
+	if (!h->peak) {
+		json_null(j, "peak");
+		return;
+	}
+	json_open(j, "peak", '{');
+	json_uint(j, "live_bytes", h->at->figures.totals.peak_live_bytes);
+	json_uint(j, "kept_live_bytes", h->peak->figures.totals.live_bytes);
+	json_uint(j, "snapshot", h->peak->id);
+	json_string(j, "time", clock_format(time, h->peak->figures.realtime_ns));
+	json_close(j, '}');
+}
+
+void heap_members_json(const struct heap *h, struct json *j)
+{
+	const struct recorded_snapshot *at = h->at;
+	char time[CLOCK_TEXT];
+
+	json_string(j, "time", clock_format(time, at->figures.realtime_ns));
+	json_double(j, "elapsed_s", (double)at->moment.elapsed_ns / NS_PER_S, 3);
+	json_double(j, "min_age_s", at->figures.min_age_s, 3);
+	json_string(j, "ended", h->target->ended);
+	json_open(j, "snapshot", '{');
+	json_uint(j, "id", at->id);
+	json_string(j, "kind", snapshot_kind_name(at->moment.kind));
+	json_string(j, "label", at->moment.label);
+	json_close(j, '}');
+	target_json(h, j);
+	json_open(j, "mode", '{');
+	json_string(j, "name", h->target->mode);
+	json_uint(j, "sample_bytes", at->figures.rules.sample_bytes);
+	json_string(j, "why", h->target->mode_why);
+	json_string(j, "link", h->target->link);
+	json_close(j, '}');
+	totals_json(h->figures, j);
+	peak_json(h, j);
+	health_json(h->figures, j);
+	surroundings_json(h, j);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a recording holds at a snapshot, in the view asked for, and its forms. */
+#ifndef HEAPTAP_REPORT_H
+#define HEAPTAP_REPORT_H
+
+#include "../model/compare.h"
+#include "../model/group.h"
+#include "../store/reader.h"
+#include "listing.h"
+#include "stream.h"
+
+enum report_view {
+	VIEW_LIVE,
+	VIEW_LEAKS,
+	VIEW_ALLOC,
+	VIEW_PEAK,
+	VIEW_TEMPORARY,
+	VIEW_GROWTH,
+	VIEW_TIMELINE,
+	VIEW_SIZES,
+};
+#define REPORT_VIEW_CHOICES "live|leaks|alloc|peak|temporary|growth|timeline|sizes"
+
+/* The figure that a view is about. */
+enum metric view_metric(enum report_view view);
+const char *view_name(enum report_view view);
+const char *group_by_name(enum group_by by);
+
+/* One target at one snapshot. */
+struct heap {
+	const struct recording *recording;
+	const struct recorded_target *target;
+	const struct recorded_snapshot *at, *start; /* start: of the same target, NULL: not kept */
+	const struct recorded_snapshot *peak;	    /* that had most live bytes, up to `at` */
+	const struct snapshot *figures;		    /* with sites */
+	const struct places *places;
+};
+
+struct report {
+	enum report_view view;
+	const struct heap *heap;
+	const struct grouping *grouping; /* sorted */
+	const char *filter;		 /* as given; NULL: none */
+	uint32_t top;			 /* 0: all */
+};
+
+struct diff {
+	enum report_view view; /* of which figure */
+	const struct heap *old, *new;
+	const struct comparison *comparison;
+	const char *filter;
+	uint32_t top;
+	double elapsed_s; /* between the two; below 0: not known */
+};
+
+struct report_style {
+	bool color, full_paths;
+};
+
+void report_render_text(
+	const struct report *r, const struct report_style *style, struct stream *out);
+void report_render_json(const struct report *r, struct stream *out);
+void report_render_lines(const struct report *r, struct stream *out);
+void report_render_csv(const struct report *r, struct stream *out);
+/* "root;...;leaf BYTES", a line a stack. */
+void report_render_folded(const struct report *r, struct stream *out);
+/* A gzip'ed profile.proto. */
+void report_render_pprof(const struct report *r, struct stream *out);
+
+void diff_render_text(const struct diff *d, const struct report_style *style, struct stream *out);
+void diff_render_json(const struct diff *d, struct stream *out);
+void diff_render_lines(const struct diff *d, struct stream *out);
+void diff_render_csv(const struct diff *d, struct stream *out);
+/* "root;...;leaf OLD NEW", as difffolded.pl makes it. */
+void diff_render_folded(const struct diff *d, struct stream *out);
+/* New minus old, negative where it shrank: what pprof -diff_base shows of two profiles. */
+void diff_render_pprof(const struct diff *d, struct stream *out);
+
+/* --- parts that reports and differences share ---------------------------------------------------- */
+
+/* Lines about the target, the moment, and the process. */
+void heap_heading_text(const struct heap *h, const struct report_style *style, struct buffer *out);
+/* Members of an object: target, mode, totals, health, process, host. */
+void heap_members_json(const struct heap *h, struct json *j);
+/*
+ * The rows; all: also those of which the view's figure is 0. The caller releases both; texts must live as long as the
+ * listing. 0 or -ENOMEM.
+ */
+int report_rows(const struct report *r, bool all, struct listing *l, struct strings *texts);
+int diff_rows(const struct diff *d, bool all, struct listing *l, struct strings *texts);
+/* Rows that a limit leaves. */
+uint32_t shown_rows(uint32_t count, uint32_t top);
+
+#endif
