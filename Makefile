@@ -165,6 +165,10 @@ build/bench/bench: $(BENCH_OBJS) build/core.a
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $^ -lbpf $(CORE_LIBS) -o $@
 
+build/golden/recording: tests/golden/recording.c build/core.a | build/golden/
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $^ $(CORE_LIBS) -o $@
+
 build/bench/recordings: tests/bench/recordings/recordings.c build/core.a | build/bench/
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $^ $(CORE_LIBS) -o $@
@@ -190,7 +194,7 @@ build/bench/stacks: tests/bench/stacks.py | build/bench/
 	$(Q)cd build/bench/sources && ls *.c *.cc | xargs -P 2 -n 1 $(CC) -O2 -g -fno-omit-frame-pointer -c
 	$(Q)$(CXX) build/bench/sources/*.o -o $@
 
-workloads: $(WORKLOADS)
+workloads: $(WORKLOADS) build/golden/recording
 unit: $(UNIT_TESTS) $(KERNEL_TESTS)
 
 deps:

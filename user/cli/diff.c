@@ -13,9 +13,6 @@
 #include "commands.h"
 #include "moment.h"
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_LINES, FORMAT_CSV, FORMAT_FOLDED, FORMAT_PPROF };
-#define FORMAT_CHOICES "text|json|jsonl|csv|folded|pprof"
-
 /* Views that a difference makes sense of; in the order of enum report_view. */
 #define VIEW_CHOICES "live|leaks|alloc"
 
@@ -94,35 +91,6 @@ static int side_group(struct side *s, const struct diff_options *o, const struct
 	return error;
 }
 
-static void render(const struct diff_options *o, const struct diff *d, struct stream *out)
-{
-	struct report_style style = {
-		.color = !o->output && common_wants_color(&o->common),
-		.full_paths = o->common.verbose > 0,
-	};
-
-	switch ((enum format)o->format) {
-	case FORMAT_TEXT:
-		diff_render_text(d, &style, out);
-		break;
-	case FORMAT_JSON:
-		diff_render_json(d, out);
-		break;
-	case FORMAT_LINES:
-		diff_render_lines(d, out);
-		break;
-	case FORMAT_CSV:
-		diff_render_csv(d, out);
-		break;
-	case FORMAT_FOLDED:
-		diff_render_folded(d, out);
-		break;
-	case FORMAT_PPROF:
-		diff_render_pprof(d, out);
-		break;
-	}
-}
-
 /* Of the same process its own time counts, else there is none between. */
 static double between_s(const struct heap *a, const struct heap *b)
 {
@@ -158,7 +126,10 @@ static int compare(const struct diff_options *o, struct side *old, struct side *
 		error = err(-ENOMEM, "out of memory");
 	if (error)
 		return error;
-	render(o, &d, out);
+	diff_render(&d, (enum report_format)o->format,
+		(struct report_style){ .color = !o->output && common_wants_color(&o->common),
+			.full_paths = o->common.verbose > 0 },
+		out);
 	return out->error;
 }
 

@@ -13,9 +13,6 @@
 #include "commands.h"
 #include "moment.h"
 
-enum format { FORMAT_TEXT, FORMAT_JSON, FORMAT_LINES, FORMAT_CSV, FORMAT_FOLDED, FORMAT_PPROF };
-#define FORMAT_CHOICES "text|json|jsonl|csv|folded|pprof"
-
 enum tree_choice { TREE_NONE, TREE_DOWN, TREE_UP };
 
 struct report_options {
@@ -65,33 +62,6 @@ static struct report_style style_of(const struct report_options *o)
 	};
 }
 
-static void render_report(
-	const struct report_options *o, const struct report *r, struct stream *out)
-{
-	struct report_style style = style_of(o);
-
-	switch ((enum format)o->format) {
-	case FORMAT_TEXT:
-		report_render_text(r, &style, out);
-		break;
-	case FORMAT_JSON:
-		report_render_json(r, out);
-		break;
-	case FORMAT_LINES:
-		report_render_lines(r, out);
-		break;
-	case FORMAT_CSV:
-		report_render_csv(r, out);
-		break;
-	case FORMAT_FOLDED:
-		report_render_folded(r, out);
-		break;
-	case FORMAT_PPROF:
-		report_render_pprof(r, out);
-		break;
-	}
-}
-
 /* Stacks whose frames a report shows: only those are read. */
 static int read_needed_stacks(struct recording *r, const struct report_options *o,
 	const struct filter *f, const struct grouping *g)
@@ -139,8 +109,164 @@ static int make_report(const struct report_options *o, const struct filter *filt
 	if (!early)
 		error = read_needed_stacks(r, o, filter, &grouping);
 	if (!error)
-		render_report(o, &report, out);
+		report_render(&report, (enum report_format)o->format, style_of(o), out);
 	return error ? error : out->error;
+}
+
+/* --- the other views ------------------------------------------------------------------------------ */
+
+static int no_memory(void)
+{
+	return err(-ENOMEM, "out of memory");
+}
+
+static void render_listing(
+	const struct report_options *o, const struct listing_report *r, struct stream *out)
+{
+	struct report_style style = style_of(o);
+
+	if (o->format == FORMAT_TEXT)
+		listing_report_text(r, &style, out);
+	else if (o->format == FORMAT_JSON)
+		listing_report_json(r, out);
+	else if (o->format == FORMAT_LINES)
+		listing_report_lines(r, out);
+	else
+		listing_report_csv(r, out);
+}
+
+#define TIMELINE_TEXT 40
+
+static int make_timeline(const struct report_options *o, struct loaded_heap *h, struct stream *out)
+{
+	struct listing rows CLEANUP(listing_release) = { 0 };
+	struct listing_report r = { .view = VIEW_TIMELINE,
+		.heap = &h->heap,
+		.listing = &rows,
+		.title = "timeline: traced live bytes and the process's own figures" };
+	uint32_t top = o->top_given		  ? (uint32_t)o->top
+		       : o->format == FORMAT_TEXT ? TIMELINE_TEXT
+						  : 0;
+
+	if (timeline_rows(&h->heap, top, &rows))
+		return no_memory();
+	render_listing(o, &r, out);
+	return out->error;
+}
+
+static int make_sizes(const struct report_options *o, const struct filter *f, struct loaded_heap *h,
+	struct stream *out)
+{
+	struct listing rows CLEANUP(listing_release) = { 0 };
+	struct listing_report r = { .view = VIEW_SIZES,
+		.heap = &h->heap,
+		.listing = &rows,
+		.filter = o->filter,
+		.title = "stacks by the average size of what they allocate" };
+
+	if (size_rows(&h->heap, f, &rows))
+		return no_memory();
+	render_listing(o, &r, out);
+	return out->error;
+}
+
+static int make_tree(const struct report_options *o, const struct filter *f, struct loaded_heap *h,
+	struct stream *out)
+{
+	struct tree tree CLEANUP(tree_release) = { 0 };
+	struct tree_report r = { .view = (enum report_view)o->view,
+		.heap = &h->heap,
+		.tree = &tree,
+		.bottom_up = o->tree == TREE_UP,
+		.all = o->top_given && !o->top,
+		.filter = o->filter };
+	struct report_style style = style_of(o);
+
+	if (tree_make(&tree, &h->figures, &h->places, r.bottom_up, f, view_metric(r.view)))
+		return no_memory();
+	if (o->format == FORMAT_TEXT)
+		tree_render_text(&r, &style, out);
+	else
+		tree_render_json(&r, out);
+	return out->error;
+}
+
+static int make_source(const struct report_options *o, const struct filter *f,
+	struct loaded_heap *h, struct stream *out)
+{
+	struct grouping grouping CLEANUP(group_release) = { 0 };
+	struct source_report r = { (enum report_view)o->view, &h->heap, &grouping, top_of(o) };
+	struct report_style style = style_of(o);
+
+	if (group_sites(&grouping, &h->figures, &h->places, BY_LINE, f, view_metric(r.view)))
+		return no_memory();
+	source_render_text(&r, &style, out);
+	return out->error;
+}
+
+/* From the target's first snapshot that is kept to this one. */
+static int make_growth(const struct report_options *o, const struct filter *f,
+	struct recording *recording, struct loaded_heap *h, struct stream *out)
+{
+	struct loaded_heap start CLEANUP(loaded_heap_release) = { 0 };
+	struct grouping old CLEANUP(group_release) = { 0 }, new CLEANUP(group_release) = { 0 };
+	struct comparison comparison CLEANUP(compare_release) = { 0 };
+	struct diff d = { .view = VIEW_GROWTH,
+		.old = &start.heap,
+		.new = &h->heap,
+		.comparison = &comparison,
+		.filter = o->filter,
+		.top = top_of(o) };
+	uint32_t first = 0;
+	int error;
+
+	while (recording_snapshot(recording, first)->target != h->heap.at->target)
+		first++;
+	error = loaded_heap_read(&start, recording, first);
+	if (!error)
+		error = loaded_heap_name(&start);
+	if (error)
+		return error;
+	d.elapsed_s =
+		(double)(h->heap.at->moment.elapsed_ns - start.heap.at->moment.elapsed_ns) / 1e9;
+	if (group_sites(
+		    &old, &start.figures, &start.places, (enum group_by)o->by, f, METRIC_LIVE) ||
+		group_sites(&new, &h->figures, &h->places, (enum group_by)o->by, f, METRIC_LIVE) ||
+		compare_groupings(&comparison, &old, &new, METRIC_LIVE))
+		return no_memory();
+	diff_render(&d, (enum report_format)o->format, style_of(o), out);
+	return out->error;
+}
+
+static bool is_special(const struct report_options *o)
+{
+	return o->tree || o->source || o->view == VIEW_TIMELINE || o->view == VIEW_SIZES ||
+	       o->view == VIEW_GROWTH;
+}
+
+static int make_special(const struct report_options *o, const struct filter *f, struct recording *r,
+	uint32_t snapshot, struct stream *out)
+{
+	struct loaded_heap h CLEANUP(loaded_heap_release) = { 0 };
+	bool named = o->tree || o->source || o->view == VIEW_GROWTH || f->count;
+	int error = loaded_heap_read(&h, r, snapshot);
+
+	/* The names of modules are wanted in any case. */
+	if (!error)
+		error = recording_read_stacks(r, named ? NULL : &snapshot, 0);
+	if (!error)
+		error = loaded_heap_name(&h);
+	if (error)
+		return error;
+	if (o->tree)
+		return make_tree(o, f, &h, out);
+	if (o->source)
+		return make_source(o, f, &h, out);
+	if (o->view == VIEW_TIMELINE)
+		return make_timeline(o, &h, out);
+	if (o->view == VIEW_SIZES)
+		return make_sizes(o, f, &h, out);
+	return make_growth(o, f, r, &h, out);
 }
 
 static int report_at(const struct report_options *o, const struct filter *filter,
@@ -158,7 +284,8 @@ static int report_at(const struct report_options *o, const struct filter *filter
 		return err(-EINVAL, "%s has %u processes: choose one by -p PID", recording_path(r),
 			count);
 	for (uint32_t i = 0; !error && i < count; i++)
-		error = make_report(o, filter, r, chosen[i], out);
+		error = is_special(o) ? make_special(o, filter, r, chosen[i], out)
+				      : make_report(o, filter, r, chosen[i], out);
 	return error;
 }
 
@@ -233,9 +360,27 @@ static int run(const struct report_options *o, const struct filter *filter, cons
 
 static int check(const struct report_options *o)
 {
-	if ((o->format == FORMAT_FOLDED || o->format == FORMAT_PPROF) && o->by != BY_STACK)
+	bool of_stacks = o->format == FORMAT_FOLDED || o->format == FORMAT_PPROF;
+
+	if (of_stacks && o->by != BY_STACK)
 		return err(
 			-EINVAL, "--format folded and pprof are of whole stacks: leave --by out");
+	if (of_stacks && (o->view == VIEW_TIMELINE || o->view == VIEW_SIZES))
+		return err(-EINVAL, "--view %s has no stacks: --format text, json, jsonl or csv",
+			view_name((enum report_view)o->view));
+	if (o->tree && o->format != FORMAT_TEXT && o->format != FORMAT_JSON)
+		return err(
+			-EINVAL, "--tree comes as text and json; folded and pprof hold the same");
+	if (o->source && o->format != FORMAT_TEXT)
+		return err(
+			-EINVAL, "--source comes as text; --by line has its figures in every form");
+	if ((o->tree || o->source) && o->by_given)
+		return err(-EINVAL, "--tree and --source have rows of their own: leave --by out");
+	if (o->tree && o->source)
+		return err(-EINVAL, "--tree or --source, not both");
+	if ((o->tree || o->source) && o->view >= VIEW_GROWTH)
+		return err(
+			-EINVAL, "--tree and --source show live, leaks, alloc, peak or temporary");
 	return 0;
 }
 

@@ -57,6 +57,7 @@ struct maker {
 	const struct site_figures *site;
 	uint32_t serial; /* of the site */
 	bool first;	 /* the place looked at is the innermost */
+	enum metric metric;
 	bool failed;
 };
 
@@ -126,7 +127,8 @@ static void add_place(uint32_t place, void *context)
 	if (group->seen == m->serial)
 		return;
 	group->seen = m->serial;
-	figures_add(&group->total, m->site);
+	group->total_bytes += metric_bytes(m->metric, m->site);
+	group->total_count += metric_count(m->metric, m->site);
 }
 
 static void add_whole(struct maker *m, const struct site_figures *f)
@@ -165,7 +167,8 @@ static void add_site(struct maker *m, const struct site_figures *f)
 
 		if (!m->failed) {
 			figures_add(&at(m, index)->self, f);
-			figures_add(&at(m, index)->total, f);
+			at(m, index)->total_bytes += metric_bytes(m->metric, f);
+			at(m, index)->total_count += metric_count(m->metric, f);
 		}
 	}
 }
@@ -174,7 +177,7 @@ int group_sites(struct grouping *g, const struct snapshot *s, const struct place
 	enum group_by by, const struct filter *f, enum metric metric)
 {
 	struct grouping made = { .by = by, .code = p->code };
-	struct maker m = { .g = &made, .places = p };
+	struct maker m = { .g = &made, .places = p, .metric = metric };
 	uint32_t *masks = filter_masks(f, p);
 
 	m.of_place = calloc(p->count + 1UL, sizeof(*m.of_place));
@@ -212,7 +215,7 @@ static int compare(const void *a, const void *b, void *context)
 	if (!o)
 		o = order(metric_count(m, &x->self), metric_count(m, &y->self));
 	if (!o)
-		o = order(metric_bytes(m, &x->total), metric_bytes(m, &y->total));
+		o = order(x->total_bytes, y->total_bytes);
 	/* Last, so that the same recording always gives the same list. */
 	return o ? o : order(x->key, y->key);
 }

@@ -190,3 +190,28 @@ void diff_render_folded(const struct diff *d, struct stream *out)
 	}
 	stream_flush(out);
 }
+
+void diff_render(const struct diff *r, enum report_format format, struct report_style style,
+	struct stream *out)
+{
+	switch (format) {
+	case FORMAT_TEXT:
+		diff_render_text(r, &style, out);
+		break;
+	case FORMAT_JSON:
+		diff_render_json(r, out);
+		break;
+	case FORMAT_LINES:
+		diff_render_lines(r, out);
+		break;
+	case FORMAT_CSV:
+		diff_render_csv(r, out);
+		break;
+	case FORMAT_FOLDED:
+		diff_render_folded(r, out);
+		break;
+	case FORMAT_PPROF:
+		diff_render_pprof(r, out);
+		break;
+	}
+}

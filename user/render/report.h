@@ -5,6 +5,7 @@
 
 #include "../model/compare.h"
 #include "../model/group.h"
+#include "../model/tree.h"
 #include "../store/reader.h"
 #include "listing.h"
 #include "stream.h"
@@ -57,6 +58,23 @@ struct report_style {
 	bool color, full_paths;
 };
 
+/* In the order of the choices. */
+enum report_format {
+	FORMAT_TEXT,
+	FORMAT_JSON,
+	FORMAT_LINES,
+	FORMAT_CSV,
+	FORMAT_FOLDED,
+	FORMAT_PPROF
+};
+#define FORMAT_CHOICES "text|json|jsonl|csv|folded|pprof"
+
+/* In any of the forms below. What fails is in the stream. */
+void report_render(const struct report *r, enum report_format format, struct report_style style,
+	struct stream *out);
+void diff_render(const struct diff *d, enum report_format format, struct report_style style,
+	struct stream *out);
+
 void report_render_text(
 	const struct report *r, const struct report_style *style, struct stream *out);
 void report_render_json(const struct report *r, struct stream *out);
@@ -75,6 +93,49 @@ void diff_render_csv(const struct diff *d, struct stream *out);
 void diff_render_folded(const struct diff *d, struct stream *out);
 /* New minus old, negative where it shrank: what pprof -diff_base shows of two profiles. */
 void diff_render_pprof(const struct diff *d, struct stream *out);
+
+/* --- other views ---------------------------------------------------------------------------------- */
+
+struct tree_report {
+	enum report_view view;
+	const struct heap *heap;
+	const struct tree *tree;
+	bool bottom_up, all;
+	const char *filter;
+};
+void tree_render_text(
+	const struct tree_report *r, const struct report_style *style, struct stream *out);
+void tree_render_json(const struct tree_report *r, struct stream *out);
+
+/* Files by their bytes, and in them the lines that have some. */
+struct source_report {
+	enum report_view view;
+	const struct heap *heap;
+	const struct grouping *grouping; /* BY_LINE */
+	uint32_t top;			 /* files */
+};
+void source_render_text(
+	const struct source_report *r, const struct report_style *style, struct stream *out);
+
+/* Rows that are not groups. */
+struct listing_report {
+	enum report_view view;
+	const struct heap *heap;
+	const struct listing *listing;
+	const char *title, *filter;
+};
+/* The snapshots of the heap's target. top: about so many, 0 for all. 0 or -ENOMEM. */
+int timeline_rows(const struct heap *h, uint32_t top, struct listing *l);
+/*
+ * Stacks by the average size of what they allocate, in powers of two: of single blocks a recording knows no size.
+ * 0 or -ENOMEM.
+ */
+int size_rows(const struct heap *h, const struct filter *f, struct listing *l);
+void listing_report_text(
+	const struct listing_report *r, const struct report_style *style, struct stream *out);
+void listing_report_json(const struct listing_report *r, struct stream *out);
+void listing_report_lines(const struct listing_report *r, struct stream *out);
+void listing_report_csv(const struct listing_report *r, struct stream *out);
 
 /* --- parts that reports and differences share ---------------------------------------------------- */
 

@@ -138,3 +138,28 @@ void report_render_folded(const struct report *r, struct stream *out)
 	}
 	stream_flush(out);
 }
+
+void report_render(const struct report *r, enum report_format format, struct report_style style,
+	struct stream *out)
+{
+	switch (format) {
+	case FORMAT_TEXT:
+		report_render_text(r, &style, out);
+		break;
+	case FORMAT_JSON:
+		report_render_json(r, out);
+		break;
+	case FORMAT_LINES:
+		report_render_lines(r, out);
+		break;
+	case FORMAT_CSV:
+		report_render_csv(r, out);
+		break;
+	case FORMAT_FOLDED:
+		report_render_folded(r, out);
+		break;
+	case FORMAT_PPROF:
+		report_render_pprof(r, out);
+		break;
+	}
+}

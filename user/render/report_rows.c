@@ -48,14 +48,14 @@ static void fill_average(const struct report *r, const struct group *g, struct l
 
 static void fill_total(const struct report *r, const struct group *g, struct listing_cell *cell)
 {
-	cell_number(cell, (int64_t)metric_bytes(metric_of(r), &g->total));
+	(void)r;
+	cell_number(cell, (int64_t)g->total_bytes);
 }
 
 static void fill_total_share(
 	const struct report *r, const struct group *g, struct listing_cell *cell)
 {
-	cell_real(cell, part(metric_bytes(metric_of(r), &g->total),
-				metric_bytes(metric_of(r), &r->grouping->sum)));
+	cell_real(cell, part(g->total_bytes, metric_bytes(metric_of(r), &r->grouping->sum)));
 }
 
 static void fill_oldest(const struct report *r, const struct group *g, struct listing_cell *cell)
@@ -158,7 +158,7 @@ uint32_t shown_rows(uint32_t count, uint32_t top)
 static bool is_empty(const struct report *r, const struct group *g)
 {
 	return !metric_bytes(metric_of(r), &g->self) && !metric_count(metric_of(r), &g->self) &&
-	       !metric_bytes(metric_of(r), &g->total);
+	       !g->total_bytes;
 }
 
 int report_rows(const struct report *r, bool all, struct listing *l, struct strings *texts)
