@@ -72,7 +72,7 @@ step "build" make -j"$jobs" all workloads unit
 step "build with $sanitizers" make -j"$jobs" SANITIZER=$sanitizers all unit
 step "build with clang" make -j"$jobs" CC=clang BUILD=build/clang all
 step "build of the fuzz targets" make -j"$jobs" fuzz
-step "build of the benches" make -j"$jobs" build/bench/bench
+step "build of the benches" make -j"$jobs" build/bench/bench build/bench/recordings
 step "build that ships stacks" make -j"$jobs" TRUTH=1 all build/truth/unwind
 if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
@@ -95,6 +95,10 @@ suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
+suite "e2e: reports of recordings" bats tests/e2e/report.bats
+suite "e2e: reports of recordings, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/report.bats
+suite "e2e: recordings" bats tests/e2e/record.bats
+suite "e2e: recordings, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/record.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats

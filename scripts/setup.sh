@@ -8,7 +8,7 @@ set -eu
 
 # What make needs.
 packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
-libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev procps util-linux"
+libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev libsqlite3-dev procps util-linux"
 commands=""
 if [ "${1:-}" = --tests ]; then
 	packages="$packages libclang-rt-dev libcmocka-dev bats jq python3 binutils debuginfod dwz xz-utils
@@ -16,7 +16,7 @@ if [ "${1:-}" = --tests ]; then
 	# Programs that the tests trace or use, and that may have come from elsewhere: a package only where the
 	# command is missing.
 	commands="redis-server:redis-server redis-benchmark:redis-tools nginx:nginx-light wrk:wrk
-		sqlite3:sqlite3 git:git gdb:gdb strace:strace java:default-jdk-headless node:nodejs"
+		sqlite3:sqlite3 go:golang-go git:git gdb:gdb strace:strace java:default-jdk-headless node:nodejs"
 fi
 
 missing=""
