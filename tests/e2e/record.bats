@@ -19,6 +19,14 @@ record() {
 	wait_armed
 }
 
+# A small server that allocates, leaks and frees, without end.
+start_server() {
+	"$WORKLOADS/leaky-server" >"$BATS_TEST_TMPDIR/server$((++SERIAL)).out" 2>&1 </dev/null 3>&- &
+	WL_PID=$!
+	started "$WL_PID"
+	wait_line "$BATS_TEST_TMPDIR/server$SERIAL.out" listening "$WL_PID"
+}
+
 # report ARG...: one line of JSON a process, as if it were a leak report.
 report() {
 	"$HEAPTAP" report "$@" --format json | sed 's/"kind":"report"/"kind":"leaks"/' >"$BATS_TEST_TMPDIR/report"
@@ -64,7 +72,7 @@ sound() {
 }
 
 @test "marks, SIGUSR1 and the interval each take a snapshot" {
-	start_workload leaky-server
+	start_server
 	record --every 200ms --label "the server"
 	run -0 "$HEAPTAP" mark -p "$WL_PID" "by pid"
 	[[ $output == 'snapshot '*' is "by pid"' ]]
@@ -85,7 +93,7 @@ sound() {
 }
 
 @test "mark says who is not there, or how many are" {
-	start_workload leaky-server
+	start_server
 	run -4 "$HEAPTAP" mark -p "$WL_PID" x
 	[[ $output == *"nothing records pid $WL_PID"* ]]
 	record
@@ -106,7 +114,7 @@ sound() {
 }
 
 @test "the control socket answers whatever is said to it" {
-	start_workload leaky-server
+	start_server
 	record
 	run -0 python3 - "/run/heaptap/$HT_PID.sock" <<-'END'
 		import json, os, socket, stat, struct, sys
@@ -150,17 +158,8 @@ sound() {
 }
 
 @test "a peak that is held is kept; a shorter one is told" {
-	WL_PREFIX=()
-	start_workload leaky-server # whose ids the next one does not share
-	start_heaptap record -p "$WL_PID" -o "$BATS_TEST_TMPDIR/other" --for 100ms
-	expect_exit "$HT_PID" 0
 	for spike in '' --spike; do
-		mkfifo "$BATS_TEST_TMPDIR/in$spike"
-		"$WORKLOADS/peaks" $spike <"$BATS_TEST_TMPDIR/in$spike" >"$BATS_TEST_TMPDIR/out$spike" 3>&- &
-		WL_PID=$! WL_OUT=$BATS_TEST_TMPDIR/out$spike
-		started "$WL_PID"
-		exec {WL_IN}>"$BATS_TEST_TMPDIR/in$spike"
-		wait_line "$WL_OUT" '^ready ' "$WL_PID"
+		start_workload peaks $spike
 		record
 		say go
 		wait_done
@@ -201,7 +200,7 @@ sound() {
 }
 
 @test "kill -9 of the recorder loses the snapshot in progress and no other" {
-	start_workload leaky-server
+	start_server
 	record --every 20ms
 	until (($(sqlite3 "$RECORDING" 'select count(*) from snapshot' 2>/dev/null) > 30)); do
 		sleep 0.1
@@ -219,7 +218,7 @@ sound() {
 }
 
 @test "a copy without the log, where nothing can be written, is read as far as it goes" {
-	start_workload leaky-server
+	start_server
 	record --every 20ms
 	until (($(sqlite3 "$RECORDING" 'select count(*) from snapshot' 2>/dev/null) > 5)); do
 		sleep 0.1
@@ -243,7 +242,7 @@ sound() {
 @test "a full disk costs snapshots until there is room again" {
 	mkdir "$BATS_TEST_TMPDIR/small"
 	mount -t tmpfs -o size=512k tmpfs "$BATS_TEST_TMPDIR/small"
-	start_workload leaky-server
+	start_server
 	RECORDING=$BATS_TEST_TMPDIR/small/recording
 	start_heaptap record -p "$WL_PID" -o "$RECORDING" --every 30ms
 	wait_armed
@@ -262,7 +261,7 @@ sound() {
 @test "a disk that stays full leaves what there was, and exit code 1" {
 	mkdir "$BATS_TEST_TMPDIR/small"
 	mount -t tmpfs -o size=400k tmpfs "$BATS_TEST_TMPDIR/small"
-	start_workload leaky-server
+	start_server
 	RECORDING=$BATS_TEST_TMPDIR/small/recording
 	start_heaptap record -p "$WL_PID" -o "$RECORDING" --every 20ms
 	wait_armed
@@ -280,7 +279,7 @@ sound() {
 }
 
 @test "report -f follows a recording to its end" {
-	start_workload leaky-server
+	start_server
 	record --every 200ms
 	"$HEAPTAP" report "$RECORDING" -f --format jsonl >"$BATS_TEST_TMPDIR/followed" 2>"$BATS_TEST_TMPDIR/follow.err" 3>&- &
 	follower=$!
@@ -292,7 +291,7 @@ sound() {
 }
 
 @test "what cannot be recorded is said before anything is traced" {
-	start_workload leaky-server
+	start_server
 	run -2 "$HEAPTAP" record -p "$WL_PID"
 	[[ $output == *'-o FILE'* ]]
 	run -2 "$HEAPTAP" record -o "$BATS_TEST_TMPDIR/x"

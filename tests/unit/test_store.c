@@ -93,7 +93,8 @@ static void work(struct program *p, double now_s)
 			f->live_count--;
 			f->live_bytes -= s + 1;
 		}
-		f->variance.live_bytes = s == 7 && f->alloc_count ? (double)random_of(p, 1000) / 7 : 0;
+		f->variance.live_bytes =
+			s == 7 && f->alloc_count ? (double)random_of(p, 1000) / 7 : 0;
 		p->totals.live_bytes += (n - freed) * (s + 1);
 	}
 }
@@ -114,8 +115,9 @@ static void snapshot_of(struct program *p, uint32_t number, struct snapshot *s)
 
 static void add_target(struct writer *w, pid_t pid, uint32_t *target)
 {
-	struct process process = { .pid = pid, .comm = "program", .exe = "/bin/program",
-		.cgroup = "/x" };
+	struct process process = {
+		.pid = pid, .comm = "program", .exe = "/bin/program", .cgroup = "/x"
+	};
 	struct target_facts facts = { &process, 1000 * NS_PER_S, "exact", "asked for", "session",
 		"a label" };
 
@@ -134,7 +136,9 @@ static struct writer *create(const struct writer_options *options)
 static int add(struct writer *w, uint32_t target, struct program *p, uint32_t number,
 	enum snapshot_kind kind, const char *label)
 {
-	struct moment moment = { .kind = kind, .label = label, .elapsed_ns = number * NS_PER_S,
+	struct moment moment = { .kind = kind,
+		.label = label,
+		.elapsed_ns = number * NS_PER_S,
 		.usage = { .rss = 4096 * (int64_t)number, .pss = -1, .host_cpu = 0.25 } };
 	struct snapshot s;
 	uint32_t id;
@@ -211,7 +215,8 @@ static void every_snapshot_is_read_back(void **state)
 	assert_int_equal(writer_set_meta(w, "socket", "/run/x"), 0);
 	assert_int_equal(writer_add_profile(w, target, &p.profile), 0);
 	for (uint32_t i = 0; i < SNAPSHOTS; i++) {
-		assert_int_equal(add(w, target, &p, i, i ? SNAPSHOT_INTERVAL : SNAPSHOT_START, NULL), 0);
+		assert_int_equal(
+			add(w, target, &p, i, i ? SNAPSHOT_INTERVAL : SNAPSHOT_START, NULL), 0);
 		work(&p, i);
 	}
 	assert_int_equal(writer_end_target(w, target, "signal", 5), 0);
@@ -289,10 +294,14 @@ static void names_reach_their_frames(void **state)
 	assert_int_equal(writer_add_profile(w, target, &p.profile), 0);
 	assert_int_equal(add(w, target, &p, 1, SNAPSHOT_INTERVAL, NULL), 0);
 	frames[0] = (struct named_frame){ .frame = ht_frame_native(HT_FRAME_CALL, 1, 0x100 + 6),
-		.instruction = 0x102, .function_offset = 2, .first_level = 0, .level_count = 2 };
+		.instruction = 0x102,
+		.function_offset = 2,
+		.first_level = 0,
+		.level_count = 2 };
 	/* A name of the unknown is left out. */
 	frames[1] = (struct named_frame){ .frame = ht_frame_native(HT_FRAME_CALL, 1, 0xdead),
-		.first_level = 0, .level_count = 1 };
+		.first_level = 0,
+		.level_count = 1 };
 	assert_int_equal(writer_add_names(w, target, &names), 0);
 	assert_int_equal(writer_flush(w), 0);
 	assert_int_equal(writer_close(w), 0);
@@ -407,8 +416,9 @@ static void thinning_keeps_sums_and_what_was_asked_for(void **state)
 	add_target(w, 42, &target);
 	assert_int_equal(writer_add_profile(w, target, &p.profile), 0);
 	for (uint32_t i = 0; i < 400; i++) {
-		enum snapshot_kind kind = i % 37 == 5 ? SNAPSHOT_MARK : i % 29 == 3 ? SNAPSHOT_PEAK
-									      : SNAPSHOT_INTERVAL;
+		enum snapshot_kind kind = i % 37 == 5	? SNAPSHOT_MARK
+					  : i % 29 == 3 ? SNAPSHOT_PEAK
+							: SNAPSHOT_INTERVAL;
 
 		work(&p, i);
 		at[i] = p;
@@ -622,7 +632,8 @@ static void other_schemas_are_refused(void **state)
 		"PRAGMA user_version=99",
 		"PRAGMA application_id=1",
 		"DROP TABLE loss",
-		"DROP TABLE site; CREATE VIEW site AS SELECT 1 AS id, 1 AS target, 1 AS stack, 'heap' AS domain, 0 AS thread",
+		"DROP TABLE site; CREATE VIEW site AS SELECT 1 AS id, 1 AS target, 1 AS stack, "
+		"'heap' AS domain, 0 AS thread",
 		"ALTER TABLE snapshot ADD COLUMN more AS (abs(id))",
 	};
 

@@ -200,7 +200,8 @@ int options_parse_words(const struct option *table, int argc, char **argv, void 
 		else if (!only_words && argv[i][0] == '-' && argv[i][1])
 			error = parse_option(table, argc, argv, &i, values);
 		else if (count == max)
-			error = err(-EINVAL, "'%s' is one word too many; see heaptap --help", argv[i]);
+			error = err(
+				-EINVAL, "'%s' is one word too many; see heaptap --help", argv[i]);
 		else
 			words[count++] = argv[i];
 		if (error)

@@ -37,8 +37,9 @@ struct code_frame {
 };
 
 struct code_stack {
-	uint64_t id;  /* stable across recordings */
-	uint64_t key; /* the same, and of frames without a file their names: what a comparison goes by */
+	uint64_t id; /* stable across recordings */
+	uint64_t
+		key; /* the same, and of frames without a file their names: what a comparison goes by */
 	uint32_t first_frame, frame_count; /* of stack_frames */
 	bool truncated;
 };

@@ -45,7 +45,7 @@ static int by_bytes(const void *a, const void *b)
 		return x->bytes > y->bytes ? -1 : 1;
 	if (x->total != y->total)
 		return x->total > y->total ? -1 : 1;
-	return strcmp(x->path, y->path);
+	return x->first < y->first ? -1 : 1; /* in the order of their names */
 }
 
 /* A path is the recording's word: only a plain file is read, and nothing waits for one that is not. */

@@ -129,7 +129,9 @@ static uint32_t add_stack(struct dictionary *d, const struct dictionary_target *
 		.first = COUNT(d->stack_frames, uint32_t),
 		.count = s->frame_count,
 		.flags = s->flags };
-	uint32_t *ids = buffer_extend(&d->stack_frames, s->frame_count * sizeof(*ids));
+	uint32_t *ids = s->frame_count
+				? buffer_extend(&d->stack_frames, s->frame_count * sizeof(*ids))
+				: NULL;
 	uint64_t key = hash_mix(s->id, s->flags);
 
 	if (!ids && s->frame_count)

@@ -66,7 +66,7 @@ static int check_table(struct recording *r, const struct schema_table *table)
 
 static int check_schema(struct recording *r)
 {
-	int64_t id, version;
+	int64_t id = 0, version = 0;
 	int error = single_number(r, "PRAGMA application_id", &id);
 
 	if (!error && id != SCHEMA_APPLICATION_ID)
@@ -412,7 +412,7 @@ static int add_snapshot(struct recording *r, sqlite3_stmt *q)
 
 bool recording_has_grown(struct recording *r)
 {
-	int64_t version;
+	int64_t version = 0;
 
 	return !single_number(r, "PRAGMA data_version", &version) && version != r->data_version;
 }

@@ -150,7 +150,7 @@ static int to_figures(struct recording *r, const struct recorded_snapshot *at,
 		const struct reader_site *site = site_at(r, i);
 		struct site_figures *f = &s->sites[s->site_count];
 
-		if (!memcmp(&rows[i], &none, sizeof(none)))
+		if (site_row_equal(&rows[i], &none))
 			continue;
 		if (site_row_to(&rows[i], at->moment.elapsed_ns, f))
 			return reader_damaged(r, "figures that cannot be");

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "retention.h"
 
-#include <errno.h>
-#include <stdbool.h>
-
 #include "../base/err.h"
 
 #define ROWS_OF_1   "id BETWEEN ?1<<24 AND (?1<<24)+16777215"
@@ -74,28 +71,56 @@ static int drop(struct sql *sql, uint32_t target, int64_t id)
 	return code;
 }
 
-static int drop_span(
-	struct sql *sql, uint32_t target, uint64_t from_ns, uint64_t to_ns, uint32_t *dropped)
+/* What a query of a target and two numbers names, the newest first. */
+static int drop_all(struct sql *sql, const char *query, uint32_t target, int64_t from, int64_t to)
 {
 	sqlite3_stmt *droppable CLEANUP_STATEMENT = NULL;
-	int code = sqlite3_prepare_v2(sql->db, select_droppable, -1, &droppable, NULL);
+	int code = sqlite3_prepare_v2(sql->db, query, -1, &droppable, NULL);
 
 	if (code)
 		return code;
 	sqlite3_bind_int64(droppable, 1, target);
-	sqlite3_bind_int64(droppable, 2, (int64_t)from_ns);
-	sqlite3_bind_int64(droppable, 3, (int64_t)to_ns);
+	sqlite3_bind_int64(droppable, 2, from);
+	sqlite3_bind_int64(droppable, 3, to);
 	while ((code = sqlite3_step(droppable)) == SQLITE_ROW) {
 		code = drop(sql, target, sqlite3_column_int64(droppable, 0));
 		if (code)
 			return code;
-		++*dropped;
 	}
 	return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
-int retention_apply(
-	struct retention *r, struct sql *sql, uint32_t target, uint64_t now_ns, uint32_t *dropped)
+/* COMMIT, or after a failure ROLLBACK and a message. */
+static int finish(struct sql *sql, int code)
+{
+	int error;
+
+	if (!code)
+		code = run(sql, "COMMIT", 0, 0);
+	if (!code)
+		return 0;
+	error = sql_failed(sql, "thin");
+	if (!sqlite3_get_autocommit(sql->db))
+		sqlite3_exec(sql->db, "ROLLBACK", NULL, NULL, NULL);
+	return error;
+}
+
+int retention_supersede_peaks(
+	const struct retention *r, struct sql *sql, uint32_t target, uint32_t newest)
+{
+	static const char earlier[] = "SELECT id FROM snapshot WHERE target=?1 AND id>=?2 AND id<?3"
+				      " AND kind='peak' AND keyframe<>id ORDER BY id DESC";
+	int code;
+
+	if (r->full_ns == UINT64_MAX)
+		return 0;
+	code = run(sql, "BEGIN IMMEDIATE", 0, 0);
+	if (!code)
+		code = drop_all(sql, earlier, target, r->last_peak, newest);
+	return finish(sql, code);
+}
+
+int retention_apply(struct retention *r, struct sql *sql, uint32_t target, uint64_t now_ns)
 {
 	uint64_t from = r->next_ns;
 	int code, error;
@@ -105,17 +130,12 @@ int retention_apply(
 		return 0;
 	code = run(sql, "BEGIN IMMEDIATE", 0, 0);
 	while (!code && from + r->thin_ns <= now_ns - r->full_ns) {
-		code = drop_span(sql, target, from, from + r->thin_ns, dropped);
+		code = drop_all(
+			sql, select_droppable, target, (int64_t)from, (int64_t)(from + r->thin_ns));
 		from += r->thin_ns;
 	}
-	if (!code)
-		code = run(sql, "COMMIT", 0, 0);
-	if (!code) {
+	error = finish(sql, code);
+	if (!error)
 		r->next_ns = from;
-		return 0;
-	}
-	error = sql_failed(sql, "thin");
-	if (!sqlite3_get_autocommit(sql->db))
-		sqlite3_exec(sql->db, "ROLLBACK", NULL, NULL, NULL);
 	return error;
 }

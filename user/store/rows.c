@@ -44,6 +44,20 @@ void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t 
 	memcpy(row->variance, &f->variance, sizeof(row->variance));
 }
 
+bool site_row_equal(const struct site_row *a, const struct site_row *b)
+{
+	uint64_t other = 0;
+	bool same = true;
+
+	for (int i = 0; i < CHANGE_COLUMNS; i++)
+		other |= (uint64_t)(a->change[i] ^ b->change[i]);
+	for (int i = 0; i < DETAIL_INTEGERS; i++)
+		other |= (uint64_t)(a->detail[i] ^ b->detail[i]);
+	for (int i = 0; i < DETAIL_VARIANCES; i++)
+		same &= a->variance[i] <= b->variance[i] && a->variance[i] >= b->variance[i];
+	return same && !other;
+}
+
 bool site_row_change(
 	const struct site_row *row, const struct site_row *base, int64_t change[CHANGE_COLUMNS])
 {

@@ -54,6 +54,7 @@ struct site_row {
  */
 void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t elapsed_ns,
 	const struct site_row *before);
+bool site_row_equal(const struct site_row *a, const struct site_row *b);
 /* *row - *base; false: it is zero in this part. */
 bool site_row_change(
 	const struct site_row *row, const struct site_row *base, int64_t change[CHANGE_COLUMNS]);

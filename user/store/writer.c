@@ -28,7 +28,6 @@ struct writer {
 	struct target *targets;
 	uint32_t target_count;
 	uint32_t snapshots; /* committed */
-	uint32_t dropped;   /* of these, by the retention */
 	struct writer_options options;
 	sqlite3_stmt *begin, *commit, *rollback, *snapshot, *loss, *change, *detail;
 };
@@ -95,8 +94,11 @@ static int create_file(const char *path)
 int writer_create(struct writer **writer, const char *path, const struct writer_options *options)
 {
 	struct writer *w = calloc(1, sizeof(*w));
-	int error = w ? create_file(path) : err(-ENOMEM, "out of memory");
+	int error;
 
+	if (!w)
+		return err(-ENOMEM, "out of memory");
+	error = create_file(path);
 	if (error) {
 		free(w);
 		return error;
@@ -163,7 +165,7 @@ int writer_add_target(struct writer *w, const struct target_facts *f, uint32_t *
 		return sql_failed(&w->sql, "write");
 	all[w->target_count] = (struct target){
 		.ids.id = w->target_count + 1,
-		.retention = { w->options.full_ns, w->options.thin_ns, 0 },
+		.retention = { w->options.full_ns, w->options.thin_ns, 0, 0 },
 	};
 	*target = w->target_count++;
 	return 0;
@@ -340,7 +342,7 @@ static int write_rows(struct writer *w, struct target *t, uint32_t id, bool keyf
 		int code;
 
 		site_row_from(&fresh[i], &s->sites[i], m->elapsed_ns, before);
-		if (!memcmp(&fresh[i], keyframe ? &no_row : before, sizeof(*fresh)))
+		if (site_row_equal(&fresh[i], keyframe ? &no_row : before))
 			continue;
 		site = dictionary_site(&w->dictionary, &t->ids, i, &s->sites[i]);
 		if (!site)
@@ -406,7 +408,13 @@ int writer_add_snapshot(struct writer *w, uint32_t target, const struct snapshot
 	*id = number;
 	if (t->rows.failed)
 		return err(-ENOMEM, "out of memory");
-	return retention_apply(&t->retention, &w->sql, t->ids.id, m->elapsed_ns, &w->dropped);
+	if (m->kind == SNAPSHOT_PEAK) {
+		error = retention_supersede_peaks(&t->retention, &w->sql, t->ids.id, number);
+		if (error)
+			return error;
+		t->retention.last_peak = number;
+	}
+	return retention_apply(&t->retention, &w->sql, t->ids.id, m->elapsed_ns);
 }
 
 /* --- close -------------------------------------------------------------------------------------- */
