@@ -21,7 +21,8 @@ record() {
 
 # A small server that allocates, leaks and frees, without end.
 start_server() {
-	"$WORKLOADS/leaky-server" >"$BATS_TEST_TMPDIR/server$((++SERIAL)).out" 2>&1 </dev/null 3>&- &
+	SERIAL=$((SERIAL + 1))
+	"$WORKLOADS/leaky-server" >"$BATS_TEST_TMPDIR/server$SERIAL.out" 2>&1 </dev/null 3>&- &
 	WL_PID=$!
 	started "$WL_PID"
 	wait_line "$BATS_TEST_TMPDIR/server$SERIAL.out" listening "$WL_PID"

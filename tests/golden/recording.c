@@ -190,16 +190,20 @@ static int write_recording(const char *path, pid_t pid, int factor)
 		.exe = "/usr/bin/server",
 		.cgroup = "/system.slice/server.service",
 		.start_realtime_ns = BEGAN - 3600 * NS_PER_S };
-	struct target_facts facts = { &process, BEGAN, "exact", "asked for", "session", NULL };
+	struct target_facts facts = { 0, &process, BEGAN, "exact", "asked for", "session", NULL };
 	struct profile profile = { 0 };
 	struct writer *w;
 	uint32_t target;
 
 	make_profile(&profile);
 	if (writer_create(&w, path, &options) || writer_set_meta(w, "host", "golden") ||
-		writer_add_target(w, &facts, &target) || writer_add_profile(w, target, &profile))
+		writer_add_scope(w, &facts.scope) || writer_add_target(w, &facts, &target) ||
+		writer_add_profile(w, target, &profile))
 		return 1;
 	add_names(w, target);
+	for (uint32_t m = 0; m < MODULES; m++)
+		if (writer_add_mapping(w, target, m))
+			return 1;
 	for (int i = 0; i < 3; i++)
 		add_snapshot(w, target, i, factor);
 	if (writer_end_target(w, target, "signal", BEGAN + 21 * NS_PER_S) || writer_close(w))

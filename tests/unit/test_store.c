@@ -113,15 +113,21 @@ static void snapshot_of(struct program *p, uint32_t number, struct snapshot *s)
 	s->events = 5;
 }
 
+/* A session of its own: its number is the target's. */
 static void add_target(struct writer *w, pid_t pid, uint32_t *target)
 {
+	uint32_t scope;
+
 	struct process process = {
 		.pid = pid, .comm = "program", .exe = "/bin/program", .cgroup = "/x"
 	};
-	struct target_facts facts = { &process, 1000 * NS_PER_S, "exact", "asked for", "session",
+	struct target_facts facts = { 0, &process, 1000 * NS_PER_S, "exact", "asked for", "session",
 		"a label" };
 
+	assert_int_equal(writer_add_scope(w, &scope), 0);
+	facts.scope = scope;
 	assert_int_equal(writer_add_target(w, &facts, target), 0);
+	assert_int_equal(scope, *target);
 }
 
 static struct writer *create(const struct writer_options *options)

@@ -9,6 +9,7 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "../base/progress.h"
 #include "../render/report.h"
 #include "commands.h"
 #include "moment.h"
@@ -139,8 +140,10 @@ static int run(const struct diff_options *o, const struct filter *f, const char 
 	struct side old CLEANUP(side_release) = { 0 };
 	struct side new CLEANUP(side_release) = { 0 };
 	struct stream out = { .write = write_to_fd };
-	int error = side_open(&old, &new, o, words[0]), fd = STDOUT_FILENO;
+	int error, fd = STDOUT_FILENO;
 
+	progress_begin("reading the recordings");
+	error = side_open(&old, &new, o, words[0]);
 	if (!error)
 		error = side_open(&new, &old, o, words[1]);
 	if (!error && o->output) {
@@ -151,6 +154,7 @@ static int run(const struct diff_options *o, const struct filter *f, const char 
 	out.context = &fd;
 	if (!error)
 		error = compare(o, &old, &new, f, &out);
+	progress_end();
 	if (fd > STDERR_FILENO && close(fd) && !error)
 		error = err(-EIO, "cannot write %s: %s", o->output, strerror(errno));
 	buffer_release(&out.text);

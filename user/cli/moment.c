@@ -9,6 +9,7 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "../base/progress.h"
 #include "../base/units.h"
 
 int moment_split(struct moment_choice *c, const char *word)
@@ -200,6 +201,10 @@ int write_to_fd(void *context, const void *bytes, size_t count)
 {
 	const char *at = bytes;
 
+	/* A line about the progress and what is written must not meet on a terminal. */
+	if (isatty(*(int *)context))
+		progress_end();
+	progress_tick();
 	while (count) {
 		ssize_t n = write(*(int *)context, at, count);
 

@@ -10,13 +10,14 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
+#include "../base/progress.h"
 #include "../base/worker.h"
 #include "../symbol/symbolizer.h"
 
 /* A program image whose names are looked for. */
 struct naming {
 	struct symbolizer *symbols;
-	uint32_t target; /* the writer's; the writing thread sets and reads it */
+	uint32_t scope, target; /* the writer's; the writing thread sets and reads them */
 	struct buffer
 		raw; /* uint64_t: frames of no file, whose names may come late; the naming thread's */
 	uint32_t users; /* atomic: pieces of work, and the recorder while it is the latest */
@@ -42,6 +43,7 @@ struct job {
 	uint64_t realtime_ns; /* also of JOB_END */
 	/* JOB_SNAPSHOT */
 	struct profile news;
+	uint32_t first_module; /* the session's id of its first */
 	struct snapshot snapshot;
 	struct moment moment;
 	char *moment_label;
@@ -120,10 +122,13 @@ static void job_free(struct job *job)
 
 static void write_target(struct job *job)
 {
-	struct target_facts facts = { &job->process, job->realtime_ns, job->mode, job->mode_why,
+	struct target_facts facts = { 0, &job->process, job->realtime_ns, job->mode, job->mode_why,
 		job->link, job->label };
 
-	job->error = writer_add_target(job->recorder->writer, &facts, &job->image->target);
+	job->error = writer_add_scope(job->recorder->writer, &job->image->scope);
+	facts.scope = job->image->scope;
+	if (!job->error)
+		job->error = writer_add_target(job->recorder->writer, &facts, &job->image->target);
 	if (job->error)
 		job->image->target = UINT32_MAX;
 }
@@ -132,7 +137,9 @@ static void write_snapshot(struct job *job)
 {
 	struct writer *w = job->recorder->writer;
 
-	job->error = writer_add_profile(w, job->image->target, &job->news);
+	job->error = writer_add_profile(w, job->image->scope, &job->news);
+	for (uint32_t i = 0; !job->error && i < job->news.module_count; i++)
+		job->error = writer_add_mapping(w, job->image->target, job->first_module + i);
 	if (job->error)
 		err(job->error, "out of memory");
 	else
@@ -157,7 +164,7 @@ static void write_job(struct work *work)
 	else if (job->kind == JOB_SNAPSHOT)
 		write_snapshot(job);
 	else if (job->kind == JOB_NAMES)
-		job->error = writer_add_names(w, job->image->target, &names);
+		job->error = writer_add_names(w, job->image->scope, &names);
 	else if (job->kind == JOB_END)
 		job->error = writer_end_target(w, job->image->target, job->why, job->realtime_ns);
 	else
@@ -382,8 +389,10 @@ int recorder_submit(struct recorder *r, const struct session *session, struct sn
 	}
 	if (!error)
 		error = profile_tail(profile, r->modules_sent, r->stacks_sent, &job->news);
-	if (!error)
+	if (!error) {
+		job->first_module = r->modules_sent;
 		error = submit_names(r, session, &job->news);
+	}
 	if (error) {
 		job_free(job);
 		snapshot_release(snapshot);
@@ -457,6 +466,8 @@ static void cancel(struct recorder *r)
 	pthread_mutex_unlock(&r->lock);
 }
 
+#define PROGRESS_MS 250
+
 static int wait_for(struct recorder *r, struct worker *w, int *signal_fd)
 {
 	struct recorded done;
@@ -472,7 +483,8 @@ static int wait_for(struct recorder *r, struct worker *w, int *signal_fd)
 			;
 		if (!worker_pending(w))
 			return 0;
-		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
+		progress_tick();
+		if (poll(fds, ARRAY_SIZE(fds), PROGRESS_MS) < 0 && errno != EINTR)
 			return err(-errno, "cannot wait for the recording: %s", strerror(errno));
 		if (fds[2].revents) {
 			cancel(r);
@@ -485,8 +497,11 @@ static int wait_for(struct recorder *r, struct worker *w, int *signal_fd)
 int recorder_finish(struct recorder *r, int signal_fd)
 {
 	struct job *flush = r->latest ? job_new(r, JOB_FLUSH, write_job) : NULL;
-	int error = wait_for(r, r->naming, &signal_fd);
+	int error;
 
+	progress_begin("looking up names (interrupt to go without)");
+	error = wait_for(r, r->naming, &signal_fd);
+	progress_end();
 	pass_names_on(r);
 	if (flush)
 		worker_add(r->writing, &flush->work);

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../base/err.h"
+#include "../base/progress.h"
 #include "../render/report.h"
 #include "commands.h"
 #include "moment.h"
@@ -283,9 +284,11 @@ static int report_at(const struct report_options *o, const struct filter *filter
 		o->format != FORMAT_LINES)
 		return err(-EINVAL, "%s has %u processes: choose one by -p PID", recording_path(r),
 			count);
+	progress_begin("reading the recording");
 	for (uint32_t i = 0; !error && i < count; i++)
 		error = is_special(o) ? make_special(o, filter, r, chosen[i], out)
 				      : make_report(o, filter, r, chosen[i], out);
+	progress_end();
 	return error;
 }
 

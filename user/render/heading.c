@@ -42,14 +42,15 @@ const char *group_by_name(enum group_by by)
 
 /* --- text --------------------------------------------------------------------------------------- */
 
-static void allocators_text(const struct code *c, struct buffer *out)
+static void allocators_text(const struct heap *h, struct buffer *out)
 {
+	const struct code *c = recording_code(h->recording);
 	bool first = true;
 
 	for (uint32_t i = 0; i < code_module_count(c); i++) {
 		const char *name = code_module(c, i)->allocator;
 
-		if (!name)
+		if (!name || !recording_maps(h->recording, h->at->target, i))
 			continue;
 		buffer_text(out, first ? "  allocator " : "+");
 		utf8_append_printable(out, name);
@@ -77,7 +78,7 @@ static void who_text(const struct heap *h, const struct report_style *style, str
 	}
 	buffer_text(out, ")  mode ");
 	utf8_append_printable(out, h->target->mode ? h->target->mode : "unknown");
-	allocators_text(recording_code(h->recording), out);
+	allocators_text(h, out);
 	buffer_format(out, "  watched %s  at %s",
 		format_duration(elapsed, (double)at->moment.elapsed_ns / NS_PER_S),
 		clock_format(time, at->figures.realtime_ns));
@@ -277,7 +278,7 @@ static void target_json(const struct heap *h, struct json *j)
 	for (uint32_t i = 0; i < code_module_count(c); i++) {
 		const struct code_module *m = code_module(c, i);
 
-		if (!m->allocator)
+		if (!m->allocator || !recording_maps(h->recording, h->at->target, i))
 			continue;
 		json_open(j, NULL, '{');
 		json_string(j, "name", m->allocator);

@@ -95,14 +95,26 @@ static bool in_module(uint64_t frame)
 	return ht_frame_tag(frame) == HT_FRAME_CALL || ht_frame_tag(frame) == HT_FRAME_PC;
 }
 
+/* Addresses of different processes are different places. 0: no memory. */
+static uint32_t space_of(struct dictionary *d, const struct dictionary_scope *t, uint32_t slot)
+{
+	bool added;
+	uint32_t *id = table_add(&d->spaces, (uint64_t)t->id << 32 | slot, &added);
+
+	if (id && added)
+		*id = (uint32_t)d->spaces.count;
+	return id ? *id : 0;
+}
+
 /* A frame of a session in the recording's ids. */
-static uint64_t translate(const struct dictionary_target *t, uint64_t frame)
+static uint64_t translate(struct dictionary *d, const struct dictionary_scope *t, uint64_t frame)
 {
 	uint32_t module = ht_frame_module(frame);
 
 	if (!in_module(frame))
 		return ht_frame_tag(frame) == HT_FRAME_RAW
-			       ? ht_frame_raw(t->id, ht_frame_raw_address(frame))
+			       ? ht_frame_raw(space_of(d, t, ht_frame_raw_slot(frame)),
+					 ht_frame_raw_address(frame))
 			       : frame;
 	module = module < COUNT(t->modules, uint32_t) ? ITEM(t->modules, uint32_t, module) : 0;
 	return ht_frame_native(ht_frame_tag(frame), module, ht_frame_offset(frame));
@@ -122,7 +134,7 @@ static uint32_t add_frame(struct dictionary *d, uint64_t frame)
 	return *id;
 }
 
-static uint32_t add_stack(struct dictionary *d, const struct dictionary_target *t,
+static uint32_t add_stack(struct dictionary *d, const struct dictionary_scope *t,
 	const struct profile *p, const struct profile_stack *s)
 {
 	struct dictionary_stack new = { .hash = s->id,
@@ -137,7 +149,7 @@ static uint32_t add_stack(struct dictionary *d, const struct dictionary_target *
 	if (!ids && s->frame_count)
 		return 0;
 	for (uint16_t i = 0; i < s->frame_count; i++) {
-		ids[i] = add_frame(d, translate(t, p->frames[s->first_frame + i]));
+		ids[i] = add_frame(d, translate(d, t, p->frames[s->first_frame + i]));
 		if (!ids[i])
 			return 0;
 	}
@@ -170,15 +182,14 @@ static bool failed(const struct dictionary *d)
 }
 
 int dictionary_add_profile(
-	struct dictionary *d, struct dictionary_target *t, const struct profile *tail)
+	struct dictionary *d, struct dictionary_scope *t, const struct profile *tail)
 {
 	for (uint32_t i = 0; i < tail->module_count; i++) {
-		struct dictionary_pair pair = { t->id, add_module(d, &tail->modules[i]) };
+		uint32_t id = add_module(d, &tail->modules[i]);
 
-		if (!pair.module)
+		if (!id)
 			return -ENOMEM;
-		buffer_append(&t->modules, &pair.module, sizeof(pair.module));
-		buffer_append(&d->target_modules, &pair, sizeof(pair));
+		buffer_append(&t->modules, &id, sizeof(id));
 	}
 	for (uint32_t i = 0; i < tail->stack_count; i++) {
 		uint32_t id = add_stack(d, t, tail, &tail->stacks[i]);
@@ -191,13 +202,13 @@ int dictionary_add_profile(
 }
 
 int dictionary_add_names(
-	struct dictionary *d, const struct dictionary_target *t, const struct names *names)
+	struct dictionary *d, const struct dictionary_scope *t, const struct names *names)
 {
 	int error = 0;
 
 	for (uint32_t i = 0; i < names->frame_count; i++) {
 		const struct named_frame *f = &names->frames[i];
-		const uint32_t *id = table_find(&d->frame_ids, translate(t, f->frame));
+		const uint32_t *id = table_find(&d->frame_ids, translate(d, t, f->frame));
 
 		for (uint32_t l = 0; id && l < f->level_count; l++) {
 			const struct named_level *level = &names->levels[f->first_level + l];
@@ -218,6 +229,18 @@ int dictionary_add_names(
 	return failed(d) ? -ENOMEM : error;
 }
 
+int dictionary_add_mapping(struct dictionary *d, const struct dictionary_target *t,
+	const struct dictionary_scope *scope, uint32_t module)
+{
+	struct dictionary_pair pair = { .target = t->id };
+
+	if (module >= COUNT(scope->modules, uint32_t))
+		return 0;
+	pair.module = ITEM(scope->modules, uint32_t, module);
+	buffer_append(&d->target_modules, &pair, sizeof(pair));
+	return buffer_failed(&d->target_modules);
+}
+
 /* A site's stack is not known yet at a reading that falls into its making. */
 static void move_site(struct dictionary *d, uint32_t id, uint32_t stack)
 {
@@ -230,17 +253,17 @@ static void move_site(struct dictionary *d, uint32_t id, uint32_t stack)
 		buffer_append(&d->moved_sites, &id, sizeof(id));
 }
 
-uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint32_t session_site,
-	const struct site_figures *f)
+uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t,
+	const struct dictionary_scope *scope, uint32_t index, const struct site_figures *f)
 {
 	uint32_t count = COUNT(t->sites, uint32_t), *id;
-	uint32_t stack =
-		f->stack < COUNT(t->stacks, uint32_t) ? ITEM(t->stacks, uint32_t, f->stack) : 0;
+	uint32_t stack = f->stack < COUNT(scope->stacks, uint32_t)
+				 ? ITEM(scope->stacks, uint32_t, f->stack)
+				 : 0;
 
-	if (session_site >= count &&
-		!buffer_extend(&t->sites, (session_site + 1 - count) * sizeof(*id)))
+	if (index >= count && !buffer_extend(&t->sites, (index + 1 - count) * sizeof(*id)))
 		return 0;
-	id = &ITEM(t->sites, uint32_t, session_site);
+	id = &ITEM(t->sites, uint32_t, index);
 	if (*id) {
 		move_site(d, *id, stack);
 	} else {
@@ -497,10 +520,14 @@ void dictionary_written(struct dictionary *d)
 	buffer_clear(&d->moved_sites);
 }
 
+void dictionary_scope_release(struct dictionary_scope *scope)
+{
+	buffer_release(&scope->modules);
+	buffer_release(&scope->stacks);
+}
+
 void dictionary_target_release(struct dictionary_target *t)
 {
-	buffer_release(&t->modules);
-	buffer_release(&t->stacks);
 	buffer_release(&t->sites);
 }
 
@@ -513,6 +540,7 @@ void dictionary_release(struct dictionary *d)
 	buffer_release(&d->target_modules);
 	buffer_release(&d->frames);
 	table_release(&d->frame_ids);
+	table_release(&d->spaces);
 	buffer_release(&d->stacks);
 	table_release(&d->stack_ids);
 	buffer_release(&d->stack_frames);

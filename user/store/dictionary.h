@@ -13,12 +13,17 @@
 #include "../model/recorded.h"
 #include "sql.h"
 
-/* Of one session. */
-struct dictionary_target {
+/* A session's ids: its targets share modules and stacks. */
+struct dictionary_scope {
 	uint32_t id;
 	struct buffer modules; /* uint32_t by the session's module id */
 	struct buffer stacks;  /* uint32_t by the session's stack id */
-	struct buffer sites;   /* uint32_t by the session's site id */
+};
+
+struct dictionary_target {
+	uint32_t id;
+	uint32_t scope;	     /* index */
+	struct buffer sites; /* uint32_t by the target's site index */
 };
 
 struct dictionary_counts {
@@ -33,6 +38,7 @@ struct dictionary {
 	struct buffer target_modules; /* struct dictionary_pair */
 	struct buffer frames;	      /* uint64_t, with the recording's module ids */
 	struct table frame_ids;
+	struct table spaces;  /* of raw addresses: by scope and slot */
 	struct buffer stacks; /* struct dictionary_stack */
 	struct table stack_ids;
 	struct buffer stack_frames; /* uint32_t */
@@ -43,12 +49,15 @@ struct dictionary {
 };
 
 int dictionary_add_profile(
-	struct dictionary *d, struct dictionary_target *t, const struct profile *tail);
+	struct dictionary *d, struct dictionary_scope *scope, const struct profile *tail);
 int dictionary_add_names(
-	struct dictionary *d, const struct dictionary_target *t, const struct names *names);
+	struct dictionary *d, const struct dictionary_scope *scope, const struct names *names);
+/* The target maps a module of its scope. 0 or -ENOMEM. */
+int dictionary_add_mapping(struct dictionary *d, const struct dictionary_target *t,
+	const struct dictionary_scope *scope, uint32_t module);
 /* The recording's id of a site, up to SITE_MAX; 0: no memory, or more sites than that. */
-uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t, uint32_t session_site,
-	const struct site_figures *f);
+uint32_t dictionary_site(struct dictionary *d, struct dictionary_target *t,
+	const struct dictionary_scope *scope, uint32_t index, const struct site_figures *f);
 
 /* Inside a transaction: SQLite's code. */
 int dictionary_write(struct dictionary *d, struct sql *sql);
@@ -56,6 +65,7 @@ int dictionary_write(struct dictionary *d, struct sql *sql);
 void dictionary_written(struct dictionary *d);
 bool dictionary_has_news(const struct dictionary *d);
 void dictionary_release(struct dictionary *d);
+void dictionary_scope_release(struct dictionary_scope *scope);
 void dictionary_target_release(struct dictionary_target *t);
 
 #endif

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "../base/err.h"
+#include "../base/progress.h"
 #include "../base/table.h"
 #include "reader_internal.h"
 #include "schema.h"
@@ -85,8 +86,19 @@ static int check_schema(struct recording *r)
 	return error;
 }
 
+/* SQLite calls it while it works; 0: go on. */
+static int tick(void *context)
+{
+	(void)context;
+	progress_tick();
+	return 0;
+}
+
+#define STEPS_A_TICK 10000
+
 static void defend(sqlite3 *db)
 {
+	sqlite3_progress_handler(db, STEPS_A_TICK, tick, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
@@ -190,6 +202,7 @@ void recording_close(struct recording *r)
 	sql_close(&r->sql);
 	code_release(&r->code);
 	table_release(&r->target_index);
+	table_release(&r->mappings);
 	table_release(&r->site_index);
 	table_release(&r->stack_index);
 	table_release(&r->frame_index);

@@ -56,5 +56,7 @@ int recording_read_sites(
  */
 int recording_read_stacks(struct recording *r, const uint32_t *wanted, uint32_t count);
 const struct code *recording_code(const struct recording *r);
+/* Does a target map a module of the code? Both by index. */
+bool recording_maps(const struct recording *r, uint32_t target, uint32_t module);
 
 #endif

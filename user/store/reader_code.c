@@ -32,6 +32,22 @@ static int add_module(struct recording *r, sqlite3_stmt *q)
 	return buffer_failed(&r->code.modules) ? no_memory() : 0;
 }
 
+static int add_mapping(struct recording *r, sqlite3_stmt *q)
+{
+	const uint32_t *target = table_find(&r->target_index, (uint64_t)sqlite3_column_int64(q, 0));
+	const uint32_t *module = table_find(&r->module_index, (uint64_t)sqlite3_column_int64(q, 1));
+	bool added;
+
+	if (!target || !module)
+		return reader_damaged(r, "a mapping of nothing");
+	return table_add(&r->mappings, (uint64_t)*target << 32 | *module, &added) ? 0 : no_memory();
+}
+
+bool recording_maps(const struct recording *r, uint32_t target, uint32_t module)
+{
+	return table_find(&r->mappings, (uint64_t)target << 32 | module) != NULL;
+}
+
 static struct code_frame *frame_at(struct recording *r, uint32_t index)
 {
 	return &((struct code_frame *)(void *)r->code.frames.data)[index];
@@ -107,6 +123,8 @@ static int read_names(struct recording *r)
 	int error = reader_each(
 		r, "SELECT id, path, build_id, allocator FROM module ORDER BY id", 0, add_module);
 
+	if (!error)
+		error = reader_each(r, "SELECT target, module FROM target_module", 0, add_mapping);
 	if (!error)
 		error = reader_each(r,
 			"SELECT id, module, kind, address, instruction, function_offset FROM frame"

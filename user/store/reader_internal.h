@@ -17,6 +17,7 @@ struct recording {
 	struct buffer stack_loaded;    /* bool by stack: its frames are there */
 	int64_t last_site, last_stack; /* ids read so far */
 	/* From ids in the file to indices. */
+	struct table mappings; /* target << 32 | module */
 	struct table target_index, site_index, stack_index, frame_index, module_index;
 };
 

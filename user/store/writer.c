@@ -16,7 +16,7 @@
 
 struct target {
 	struct dictionary_target ids;
-	struct buffer rows; /* struct site_row by the session's site id, as committed */
+	struct buffer rows; /* struct site_row by the site's index, as committed */
 	uint32_t snapshots;
 	uint32_t keyframe;
 	struct retention retention;
@@ -25,6 +25,8 @@ struct target {
 struct writer {
 	struct sql sql;
 	struct dictionary dictionary;
+	struct dictionary_scope *scopes;
+	uint32_t scope_count;
 	struct target *targets;
 	uint32_t target_count;
 	uint32_t snapshots; /* committed */
@@ -137,6 +139,18 @@ int writer_set_meta(struct writer *w, const char *key, const char *value)
 
 /* --- targets ------------------------------------------------------------------------------------ */
 
+int writer_add_scope(struct writer *w, uint32_t *scope)
+{
+	struct dictionary_scope *all = realloc(w->scopes, (w->scope_count + 1) * sizeof(*all));
+
+	if (!all)
+		return err(-ENOMEM, "out of memory");
+	w->scopes = all;
+	all[w->scope_count] = (struct dictionary_scope){ .id = w->scope_count };
+	*scope = w->scope_count++;
+	return 0;
+}
+
 int writer_add_target(struct writer *w, const struct target_facts *f, uint32_t *target)
 {
 	sqlite3_stmt *insert CLEANUP_STATEMENT = NULL;
@@ -164,7 +178,7 @@ int writer_add_target(struct writer *w, const struct target_facts *f, uint32_t *
 	if (sql_step_once(insert))
 		return sql_failed(&w->sql, "write");
 	all[w->target_count] = (struct target){
-		.ids.id = w->target_count + 1,
+		.ids = { .id = w->target_count + 1, .scope = f->scope },
 		.retention = { w->options.full_ns, w->options.thin_ns, 0, 0 },
 	};
 	*target = w->target_count++;
@@ -186,14 +200,21 @@ int writer_end_target(
 	return sql_step_once(update) ? sql_failed(&w->sql, "write") : 0;
 }
 
-int writer_add_profile(struct writer *w, uint32_t target, const struct profile *tail)
+int writer_add_profile(struct writer *w, uint32_t scope, const struct profile *tail)
 {
-	return dictionary_add_profile(&w->dictionary, &w->targets[target].ids, tail);
+	return dictionary_add_profile(&w->dictionary, &w->scopes[scope], tail);
 }
 
-int writer_add_names(struct writer *w, uint32_t target, const struct names *names)
+int writer_add_mapping(struct writer *w, uint32_t target, uint32_t module)
 {
-	return dictionary_add_names(&w->dictionary, &w->targets[target].ids, names);
+	const struct dictionary_target *t = &w->targets[target].ids;
+
+	return dictionary_add_mapping(&w->dictionary, t, &w->scopes[t->scope], module);
+}
+
+int writer_add_names(struct writer *w, uint32_t scope, const struct names *names)
+{
+	return dictionary_add_names(&w->dictionary, &w->scopes[scope], names);
 }
 
 /* --- snapshots ---------------------------------------------------------------------------------- */
@@ -344,7 +365,8 @@ static int write_rows(struct writer *w, struct target *t, uint32_t id, bool keyf
 		site_row_from(&fresh[i], &s->sites[i], m->elapsed_ns, before);
 		if (site_row_equal(&fresh[i], keyframe ? &no_row : before))
 			continue;
-		site = dictionary_site(&w->dictionary, &t->ids, i, &s->sites[i]);
+		site = dictionary_site(
+			&w->dictionary, &t->ids, &w->scopes[t->ids.scope], i, &s->sites[i]);
 		if (!site)
 			return SQLITE_NOMEM;
 		code = write_row(w, id, site, &fresh[i], keyframe ? &no_row : before);
@@ -436,6 +458,9 @@ int writer_close(struct writer *w)
 		buffer_release(&w->targets[i].rows);
 	}
 	free(w->targets);
+	for (uint32_t i = 0; i < w->scope_count; i++)
+		dictionary_scope_release(&w->scopes[i]);
+	free(w->scopes);
 	dictionary_release(&w->dictionary);
 	free(w);
 	return error;

@@ -194,8 +194,8 @@ static void write_recording(
 	double cpu, simulation = 0;
 
 	make_program(p);
-	if (writer_create(&w, path, &options) || writer_add_target(w, &facts, &target) ||
-		writer_add_profile(w, target, &p->profile))
+	if (writer_create(&w, path, &options) || writer_add_scope(w, &facts.scope) ||
+		writer_add_target(w, &facts, &target) || writer_add_profile(w, target, &p->profile))
 		exit(1);
 	name_frames(p, w);
 	cpu = cpu_s();
