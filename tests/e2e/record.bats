@@ -9,6 +9,16 @@
 
 load helpers
 
+eval "$(declare -f teardown | sed '1s/teardown/end_processes/')"
+
+# What a test that failed has mounted must not stay.
+teardown() {
+	end_processes
+	for mounted in small copy; do
+		! mountpoint -q "$BATS_TEST_TMPDIR/$mounted" || umount -l "$BATS_TEST_TMPDIR/$mounted"
+	done
+}
+
 # record [ARG...]: of the workload, into $RECORDING. The workload's truth compares with what report says.
 record() {
 	local every=(--every 1h)
@@ -152,7 +162,7 @@ sound() {
 		for s in crowd:
 		    s.close()
 		half.close()
-		assert ask(message({"command": "status"}))["ok"]
+		assert ask(message({"command": "status"}))["ok"], "after the crowd"
 	END
 	detach
 	[[ ! -e /run/heaptap/$HT_PID.sock ]]
@@ -190,7 +200,7 @@ sound() {
 }
 
 @test "exec begins another target in the same recording" {
-	start_workload exiting --ms 400 --again 1
+	start_workload exiting --ms 2000 --again 1
 	record --every 100ms
 	say go
 	expect_exit "$HT_PID" 0
@@ -252,7 +262,8 @@ sound() {
 	kept=$(sqlite3 "$RECORDING" 'select max(id) from snapshot' 2>/dev/null || echo 1)
 	rm "$BATS_TEST_TMPDIR/small/other"
 	"$HEAPTAP" mark "$RECORDING" "room again" || "$HEAPTAP" mark "$RECORDING" "room again"
-	detach
+	kill -INT "$HT_PID"
+	expect_exit "$HT_PID" 1
 	report "$RECORDING@room again"
 	last '([.stacks[].live_bytes] | add) == .totals.live_bytes and .snapshot.id > $kept' --argjson kept "$kept"
 	sound

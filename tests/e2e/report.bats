@@ -57,7 +57,8 @@ LIVE=2050000
 	golden report-bottom-up.txt report golden --tree bottom-up --top 0
 	golden report-source.txt report golden --source
 	golden diff.txt "$HEAPTAP" diff golden@warm golden@last
-	golden diff-function.txt "$HEAPTAP" diff golden other --by function
+	golden report-two.txt report other --top 1
+	golden diff-function.txt "$HEAPTAP" diff golden@last other -p 815 --by function
 }
 
 @test "JSON, with jq" {
@@ -189,6 +190,21 @@ LIVE=2050000
 	done
 	run -2 report golden -p 1
 	[[ $output == *'no snapshot of pid 1'* ]]
+}
+
+@test "several processes in one recording" {
+	report other --format json >output
+	jq -se 'map(.scope) == ["process", "process", "all"] and ([.[0, 1].totals.live_bytes] | add) == .[2].totals.live_bytes
+		and [.[2].targets[].pid] == [.[0, 1].target.pid]' output
+	[[ $(report other -p 816 --format csv | python3 -c \
+		'import csv, sys; print(sum(int(row["live_bytes"]) for row in csv.DictReader(sys.stdin)))') == $((3 * LIVE)) ]]
+	[[ $(report other@4 --format json | jq -sc 'map(.snapshot.id)') == '[4,3,null]' ]]
+	for format in csv folded pprof; do
+		run -2 report other --format $format
+		[[ $output == *'other has 2 processes: choose one by -p PID'* ]]
+	done
+	run -2 "$HEAPTAP" diff other@first other@last
+	[[ $output == *'choose one by -p PID'* ]]
 }
 
 @test "what cannot be shown is said" {

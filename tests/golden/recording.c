@@ -3,8 +3,9 @@
  * Writes the recording that the golden files show, through the very code that records: three snapshots of a process,
  * with what names of the field look like, and what they should not.
  *
- *   recording FILE [OTHER]    OTHER: of another run on another host, with the same program
+ *   recording FILE [OTHER]    OTHER: of another run on another host, with two processes of the same program
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,41 +183,65 @@ static void add_snapshot(struct writer *w, uint32_t target, int number, int fact
 		exit(1);
 }
 
-static int write_recording(const char *path, pid_t pid, int factor)
+static struct writer *create(const char *path)
 {
 	struct writer_options options = { WRITER_FULL_NS, WRITER_THIN_NS };
+	struct writer *w = NULL;
+
+	if (writer_create(&w, path, &options) || writer_set_meta(w, "host", "golden"))
+		exit(1);
+	return w;
+}
+
+static uint32_t add_process(struct writer *w, const struct profile *profile, pid_t pid)
+{
 	struct process process = { .pid = pid,
 		.comm = "server",
 		.exe = "/usr/bin/server",
 		.cgroup = "/system.slice/server.service",
 		.start_realtime_ns = BEGAN - 3600 * NS_PER_S };
 	struct target_facts facts = { 0, &process, BEGAN, "exact", "asked for", "session", NULL };
-	struct profile profile = { 0 };
-	struct writer *w;
 	uint32_t target;
 
-	make_profile(&profile);
-	if (writer_create(&w, path, &options) || writer_set_meta(w, "host", "golden") ||
-		writer_add_scope(w, &facts.scope) || writer_add_target(w, &facts, &target) ||
-		writer_add_profile(w, target, &profile))
-		return 1;
-	add_names(w, target);
+	if (writer_add_scope(w, &facts.scope) || writer_add_target(w, &facts, &target) ||
+		writer_add_profile(w, facts.scope, profile))
+		exit(1);
+	add_names(w, facts.scope);
 	for (uint32_t m = 0; m < MODULES; m++)
 		if (writer_add_mapping(w, target, m))
-			return 1;
-	for (int i = 0; i < 3; i++)
-		add_snapshot(w, target, i, factor);
-	if (writer_end_target(w, target, "signal", BEGAN + 21 * NS_PER_S) || writer_close(w))
-		return 1;
+			exit(1);
+	return target;
+}
+
+/* Of one process, or of two that are twice and thrice as large. */
+static void write_recording(const char *path, pid_t pid, bool two)
+{
+	struct writer *w = create(path);
+	struct profile profile = { 0 };
+	uint32_t targets[2];
+
+	make_profile(&profile);
+	targets[0] = add_process(w, &profile, pid);
+	if (two)
+		targets[1] = add_process(w, &profile, pid + 1);
+	for (int i = 0; i < 3; i++) {
+		add_snapshot(w, targets[0], i, two ? 2 : 1);
+		if (two)
+			add_snapshot(w, targets[1], i, 3);
+	}
+	if (writer_end_target(w, targets[0], "signal", BEGAN + 21 * NS_PER_S) ||
+		(two && writer_end_target(w, targets[1], "signal", BEGAN + 21 * NS_PER_S)) ||
+		writer_close(w))
+		exit(1);
 	profile_release(&profile);
-	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	if (argc < 2)
 		return 2;
-	if (write_recording(argv[1], 4711, 1))
-		return 1;
-	return argc > 2 ? write_recording(argv[2], 815, 2) : 0;
+	write_recording(argv[1], 4711, false);
+	if (argc > 2)
+		write_recording(argv[2], 815, true);
+	return 0;
 }

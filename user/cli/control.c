@@ -150,25 +150,6 @@ void control_close(struct control *c)
 
 /* --- serving ------------------------------------------------------------------------------------ */
 
-static void accept_clients(struct control *c)
-{
-	for (;;) {
-		int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK),
-		    free_at = -1;
-
-		if (fd < 0)
-			return;
-		for (int i = 0; i < MAX_CLIENTS; i++)
-			if (c->clients[i].fd < 0)
-				free_at = i;
-		if (free_at < 0 || watch(c, fd, (uint32_t)free_at)) {
-			close(fd);
-			continue;
-		}
-		c->clients[free_at] = (struct client){ .fd = fd, .serial = ++c->serial };
-	}
-}
-
 /* What has come of a client; one that says nothing sensible is left. */
 static void receive(struct client *client)
 {
@@ -183,6 +164,39 @@ static void receive(struct client *client)
 	if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || buffer_failed(&client->in) ||
 		client->in.length > CONTROL_MAX_BYTES + 4)
 		hang_up(client);
+}
+
+static int free_place(const struct control *c)
+{
+	for (int i = 0; i < MAX_CLIENTS; i++)
+		if (c->clients[i].fd < 0)
+			return i;
+	return -1;
+}
+
+/* Where to put one more; among those that are there may be some that have left. */
+static int make_place(struct control *c)
+{
+	if (free_place(c) < 0)
+		for (int i = 0; i < MAX_CLIENTS; i++)
+			receive(&c->clients[i]);
+	return free_place(c);
+}
+
+static void accept_clients(struct control *c)
+{
+	for (;;) {
+		int fd = accept4(c->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK), place;
+
+		if (fd < 0)
+			return;
+		place = make_place(c);
+		if (place < 0 || watch(c, fd, (uint32_t)place)) {
+			close(fd);
+			continue;
+		}
+		c->clients[place] = (struct client){ .fd = fd, .serial = ++c->serial };
+	}
 }
 
 static uint32_t message_length(const struct buffer *b)

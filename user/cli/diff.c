@@ -59,6 +59,14 @@ static void side_release(struct side *s)
 		recording_close(s->recording);
 }
 
+static bool has_several(const struct recording *r)
+{
+	for (uint32_t i = 1; i < recording_target_count(r); i++)
+		if (recording_target(r, i)->process.pid != recording_target(r, 0)->process.pid)
+			return true;
+	return false;
+}
+
 static int side_open(
 	struct side *s, const struct side *other, const struct diff_options *o, const char *word)
 {
@@ -74,8 +82,10 @@ static int side_open(
 	} else {
 		error = recording_open(&s->recording, choice.file);
 	}
+	/* The two have different pids, unless they are of one run: one process alone is the one meant. */
 	if (!error)
-		error = moment_find(s->recording, choice.snap, o->pid, &chosen, &count);
+		error = moment_find(s->recording, choice.snap,
+			has_several(s->recording) ? o->pid : 0, &chosen, &count);
 	if (!error && count > 1)
 		error = err(
 			-EINVAL, "%s has %u processes: choose one by -p PID", choice.file, count);

@@ -507,7 +507,7 @@ int recorder_finish(struct recorder *r, int signal_fd)
 		worker_add(r->writing, &flush->work);
 	if (!error)
 		error = wait_for(r, r->writing, &signal_fd);
-	return error ? error : r->last_failed ? -EIO : 0;
+	return error ? error : r->failures || r->last_failed ? -EIO : 0;
 }
 
 static void drop_all(struct worker *w)

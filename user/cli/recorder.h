@@ -48,7 +48,7 @@ int recorder_fd(const struct recorder *r);
 bool recorder_take(struct recorder *r, struct recorded *done);
 /*
  * Waits until all is written, names included. A signal ends the search for those. What was taken meanwhile is lost to
- * recorder_take(). 0, or -errno when the last snapshot or what came after it could not be written.
+ * recorder_take(). 0, or -errno when a snapshot, or what came after the last one, could not be written.
  */
 int recorder_finish(struct recorder *r, int signal_fd);
 /* Snapshots that could not be written. */

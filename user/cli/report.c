@@ -288,6 +288,8 @@ static int report_at(const struct report_options *o, const struct filter *filter
 	for (uint32_t i = 0; !error && i < count; i++)
 		error = is_special(o) ? make_special(o, filter, r, chosen[i], out)
 				      : make_report(o, filter, r, chosen[i], out);
+	if (!error && count > 1 && (o->format == FORMAT_JSON || o->format == FORMAT_LINES))
+		all_render_json((enum report_view)o->view, r, chosen, count, out);
 	progress_end();
 	return error;
 }

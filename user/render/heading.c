@@ -442,3 +442,69 @@ void heap_members_json(const struct heap *h, struct json *j)
 	health_json(h->figures, j);
 	surroundings_json(h, j);
 }
+
+/* --- several processes together -------------------------------------------------------------------- */
+
+static void sums_json(struct json *j, const struct totals *t)
+{
+	json_uint(j, "alloc_count", t->alloc_count);
+	json_uint(j, "alloc_bytes", t->alloc_bytes);
+	json_uint(j, "free_count", t->free_count);
+	json_uint(j, "free_bytes", t->free_bytes);
+	json_uint(j, "live_count", t->live_count);
+	json_uint(j, "live_bytes", t->live_bytes);
+	json_uint(j, "aged_count", t->aged_count);
+	json_uint(j, "aged_bytes", t->aged_bytes);
+	json_uint(j, "lost_count", t->lost_count);
+	json_uint(j, "lost_bytes", t->lost_bytes);
+}
+
+static void totals_add(struct totals *a, const struct totals *b)
+{
+	a->alloc_count += b->alloc_count;
+	a->alloc_bytes += b->alloc_bytes;
+	a->free_count += b->free_count;
+	a->free_bytes += b->free_bytes;
+	a->live_count += b->live_count;
+	a->live_bytes += b->live_bytes;
+	a->aged_count += b->aged_count;
+	a->aged_bytes += b->aged_bytes;
+	a->lost_count += b->lost_count;
+	a->lost_bytes += b->lost_bytes;
+}
+
+void all_render_json(enum report_view view, const struct recording *r, const uint32_t *snapshots,
+	uint32_t count, struct stream *out)
+{
+	struct json j = { .out = &out->text };
+	struct totals sum = { 0 };
+
+	for (uint32_t i = 0; i < count; i++)
+		totals_add(&sum, &recording_snapshot(r, snapshots[i])->figures.totals);
+	json_open(&j, NULL, '{');
+	json_string(&j, "schema", "heaptap/1");
+	json_string(&j, "kind", "report");
+	json_string(&j, "scope", "all");
+	json_string(&j, "view", view_name(view));
+	json_open(&j, "totals", '{');
+	sums_json(&j, &sum);
+	json_close(&j, '}');
+	json_open(&j, "targets", '[');
+	for (uint32_t i = 0; i < count; i++) {
+		const struct recorded_snapshot *s = recording_snapshot(r, snapshots[i]);
+		const struct recorded_target *t = recording_target(r, s->target);
+
+		json_open(&j, NULL, '{');
+		json_uint(&j, "pid", (uint64_t)t->process.pid);
+		json_string(&j, "comm", t->process.comm);
+		json_string(&j, "ended", t->ended);
+		json_uint(&j, "snapshot", s->id);
+		sums_json(&j, &s->figures.totals);
+		json_bytes(&j, "rss_bytes", s->moment.usage.rss);
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	buffer_text(&out->text, "\n");
+	stream_flush(out);
+}

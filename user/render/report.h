@@ -94,6 +94,10 @@ void diff_render_folded(const struct diff *d, struct stream *out);
 /* New minus old, negative where it shrank: what pprof -diff_base shows of two profiles. */
 void diff_render_pprof(const struct diff *d, struct stream *out);
 
+/* One object of several processes together: "scope":"all". snapshots: indices, one a process. */
+void all_render_json(enum report_view view, const struct recording *r, const uint32_t *snapshots,
+	uint32_t count, struct stream *out);
+
 /* --- other views ---------------------------------------------------------------------------------- */
 
 struct tree_report {
