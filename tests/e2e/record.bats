@@ -127,14 +127,14 @@ sound() {
 @test "the control socket answers whatever is said to it" {
 	start_server
 	record
-	run -0 python3 - "/run/heaptap/$HT_PID.sock" <<-'END'
+	python3 - "/run/heaptap/$HT_PID.sock" <<-'END'
 		import json, os, socket, stat, struct, sys
 		path = sys.argv[1]
 		assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 		def ask(raw):
 		    s = socket.socket(socket.AF_UNIX)
-		    s.settimeout(10)
 		    s.connect(path)
+		    s.settimeout(10)
 		    s.sendall(raw)
 		    head = s.recv(4, socket.MSG_WAITALL)
 		    if not head:

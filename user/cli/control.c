@@ -325,11 +325,14 @@ int control_ask(const char *path, const struct buffer *request, struct buffer *a
 {
 	int fd CLEANUP_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = address_of(path);
+	struct timeval patience = { .tv_sec = ANSWER_MS / 1000 };
 	uint32_t length;
 	void *place;
 	int error;
 
-	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)))
+	/* Of one that is stopped the queue may be full. */
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) ||
+		connect(fd, (struct sockaddr *)&address, sizeof(address)))
 		return -errno;
 	if (!send_message(fd, request))
 		return -errno;

@@ -187,7 +187,7 @@ void source_render_text(
 		"  %s by source line: %s lines of %s files\n\n%s       SELF    CALLEES    LINE%s\n",
 		view_name(r->view), format_count(a, line_count), format_count(b, count),
 		style->color ? "\033[1m" : "", style->color ? "\033[0m" : "");
-	for (uint32_t i = 0; i < shown_rows(count, r->top); i++)
+	for (uint32_t i = 0; i < shown_rows(count, r->top) && files[i].path; i++)
 		file_text(r, &files[i], &lines[files[i].first], out);
 	stream_flush(out);
 }
