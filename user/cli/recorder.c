@@ -4,71 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "../base/progress.h"
-#include "../base/worker.h"
-#include "../symbol/symbolizer.h"
-
-/* A program image whose names are looked for. */
-struct naming {
-	struct symbolizer *symbols;
-	uint32_t scope, target; /* the writer's; the writing thread sets and reads them */
-	struct buffer
-		raw; /* uint64_t: frames of no file, whose names may come late; the naming thread's */
-	uint32_t users; /* atomic: pieces of work, and the recorder while it is the latest */
-};
-
-struct new_file {
-	uint32_t id;
-	char *path;
-	int fd; /* -1: could not be opened */
-};
-
-enum job_kind { JOB_TARGET, JOB_SNAPSHOT, JOB_NAMES, JOB_END, JOB_FLUSH };
-
-struct job {
-	struct work work; /* first */
-	enum job_kind kind;
-	struct recorder *recorder;
-	struct naming *image;
-	int error;
-	/* JOB_TARGET */
-	struct process process;
-	const char *mode, *mode_why, *link, *label;
-	uint64_t realtime_ns; /* also of JOB_END */
-	/* JOB_SNAPSHOT */
-	struct profile news;
-	uint32_t first_module; /* the session's id of its first */
-	struct snapshot snapshot;
-	struct moment moment;
-	char *moment_label;
-	uint64_t token;
-	uint32_t number;
-	/* JOB_NAMES: in the naming thread frames and files, then in the writing thread what they are called */
-	struct buffer frames; /* uint64_t */
-	struct new_file *files;
-	uint32_t file_count;
-	struct buffer named, levels; /* struct named_frame, struct named_level */
-	/* JOB_END */
-	const char *why;
-};
-
-struct recorder {
-	struct writer *writer; /* the writing thread's, once it has work */
-	struct worker *writing, *naming;
-	struct naming *latest;
-	uint32_t modules_sent, stacks_sent; /* of the latest's profile */
-	uint32_t snapshots_pending, failures;
-	bool last_failed;
-	bool cancelled; /* under the lock */
-	pthread_mutex_t lock;
-	struct symbolizer *searching; /* under the lock; NULL: none */
-};
+#include "recorder_internal.h"
 
 static void names_release(struct naming *image)
 {
@@ -118,134 +60,6 @@ static void job_free(struct job *job)
 	free(job);
 }
 
-/* --- the writing thread -------------------------------------------------------------------------- */
-
-static void write_target(struct job *job)
-{
-	struct target_facts facts = { 0, &job->process, job->realtime_ns, job->mode, job->mode_why,
-		job->link, job->label };
-
-	job->error = writer_add_scope(job->recorder->writer, &job->image->scope);
-	facts.scope = job->image->scope;
-	if (!job->error)
-		job->error = writer_add_target(job->recorder->writer, &facts, &job->image->target);
-	if (job->error)
-		job->image->target = UINT32_MAX;
-}
-
-static void write_snapshot(struct job *job)
-{
-	struct writer *w = job->recorder->writer;
-
-	job->error = writer_add_profile(w, job->image->scope, &job->news);
-	for (uint32_t i = 0; !job->error && i < job->news.module_count; i++)
-		job->error = writer_add_mapping(w, job->image->target, job->first_module + i);
-	if (job->error)
-		err(job->error, "out of memory");
-	else
-		job->error = writer_add_snapshot(
-			w, job->image->target, &job->snapshot, &job->moment, &job->number);
-	if (job->error)
-		warn("a snapshot is not kept; what it held comes with the next");
-}
-
-static void write_job(struct work *work)
-{
-	struct job *job = (struct job *)(void *)work;
-	struct writer *w = job->recorder->writer;
-	struct names names = { (const struct named_frame *)(void *)job->named.data,
-		(uint32_t)(job->named.length / sizeof(struct named_frame)),
-		(const struct named_level *)(void *)job->levels.data };
-
-	if (job->kind == JOB_TARGET)
-		write_target(job);
-	else if (job->image->target == UINT32_MAX)
-		job->error = -EIO; /* said already */
-	else if (job->kind == JOB_SNAPSHOT)
-		write_snapshot(job);
-	else if (job->kind == JOB_NAMES)
-		job->error = writer_add_names(w, job->image->scope, &names);
-	else if (job->kind == JOB_END)
-		job->error = writer_end_target(w, job->image->target, job->why, job->realtime_ns);
-	else
-		job->error = writer_flush(w);
-}
-
-/* --- the naming thread --------------------------------------------------------------------------- */
-
-static int add_files(struct job *job)
-{
-	int error = 0;
-
-	for (uint32_t i = 0; !error && i < job->file_count; i++) {
-		const struct new_file *f = &job->files[i];
-
-		error = symbolizer_set_module(job->image->symbols, f->id, f->path, f->fd);
-	}
-	return error;
-}
-
-static int search(struct job *job)
-{
-	struct recorder *r = job->recorder;
-	int error;
-
-	pthread_mutex_lock(&r->lock);
-	r->searching = job->image->symbols;
-	if (r->cancelled)
-		symbolizer_cancel(r->searching);
-	pthread_mutex_unlock(&r->lock);
-	error = symbolizer_add(job->image->symbols, (const uint64_t *)(void *)job->frames.data,
-		job->frames.length / sizeof(uint64_t));
-	pthread_mutex_lock(&r->lock);
-	r->searching = NULL;
-	pthread_mutex_unlock(&r->lock);
-	return error == -ECANCELED ? 0 : error;
-}
-
-static void take_names(struct job *job)
-{
-	const uint64_t *frames = (const uint64_t *)(void *)job->frames.data;
-
-	for (size_t i = 0; i < job->frames.length / sizeof(*frames); i++) {
-		struct symbol s = symbolizer_find(job->image->symbols, frames[i]);
-		struct named_frame f = { .frame = frames[i],
-			.instruction = s.address,
-			.function_offset = s.function_offset,
-			.first_level = (uint32_t)(job->levels.length / sizeof(struct named_level)),
-			.level_count = s.level_count,
-			.jit = s.jit };
-
-		if (ht_frame_tag(frames[i]) == HT_FRAME_RAW && !s.levels[0].function)
-			buffer_append(&job->image->raw, &frames[i], sizeof(frames[i]));
-		for (uint32_t l = 0; l < s.level_count; l++) {
-			struct named_level level = { s.levels[l].function, s.levels[l].file,
-				s.levels[l].line };
-
-			buffer_append(&job->levels, &level, sizeof(level));
-		}
-		buffer_append(&job->named, &f, sizeof(f));
-	}
-}
-
-static void name_job(struct work *work)
-{
-	struct job *job = (struct job *)(void *)work;
-
-	/* The last of an image: names that had not come the first time. */
-	if (job->kind == JOB_FLUSH) {
-		buffer_append(&job->frames, job->image->raw.data, job->image->raw.length);
-		buffer_clear(&job->image->raw);
-	}
-	job->error = add_files(job);
-	if (!job->error)
-		job->error = search(job);
-	if (!job->error)
-		take_names(job);
-	if (buffer_failed(&job->named) || buffer_failed(&job->levels))
-		job->error = -ENOMEM;
-}
-
 /* What the naming thread has done goes on to the writing one. */
 static void pass_names_on(struct recorder *r)
 {
@@ -260,7 +74,7 @@ static void pass_names_on(struct recorder *r)
 			continue;
 		}
 		job->kind = JOB_NAMES;
-		job->work.run = write_job;
+		job->work.run = recorder_write_job;
 		worker_add(r->writing, &job->work);
 	}
 }
@@ -310,7 +124,7 @@ int recorder_begin(struct recorder *r, const struct session *session, const char
 	image->users = 1;
 	r->modules_sent = r->stacks_sent = 0;
 	image->symbols = symbolizer_new();
-	job = image->symbols ? job_new(r, JOB_TARGET, write_job) : NULL;
+	job = image->symbols ? job_new(r, JOB_TARGET, recorder_write_job) : NULL;
 	if (job)
 		error = process_copy(session_process(session), &job->process);
 	if (!error)
@@ -352,7 +166,7 @@ static int submit_names(
 
 	if (!news->frame_count && !news->module_count)
 		return 0;
-	job = job_new(r, JOB_NAMES, name_job);
+	job = job_new(r, JOB_NAMES, recorder_name_job);
 	if (job)
 		job->files = calloc(news->module_count + 1UL, sizeof(*job->files));
 	if (!job || !job->files) {
@@ -374,7 +188,7 @@ int recorder_submit(struct recorder *r, const struct session *session, struct sn
 	const struct moment *moment, uint64_t token)
 {
 	const struct profile *profile = session_profile(session);
-	struct job *job = job_new(r, JOB_SNAPSHOT, write_job);
+	struct job *job = job_new(r, JOB_SNAPSHOT, recorder_write_job);
 	int error = job ? 0 : -ENOMEM;
 
 	if (job) {
@@ -407,7 +221,8 @@ int recorder_submit(struct recorder *r, const struct session *session, struct sn
 
 int recorder_end(struct recorder *r, const char *why)
 {
-	struct job *late = job_new(r, JOB_FLUSH, name_job), *end = job_new(r, JOB_END, write_job);
+	struct job *late = job_new(r, JOB_FLUSH, recorder_name_job),
+		   *end = job_new(r, JOB_END, recorder_write_job);
 
 	if (!late || !end) {
 		job_free(late);
@@ -496,7 +311,7 @@ static int wait_for(struct recorder *r, struct worker *w, int *signal_fd)
 
 int recorder_finish(struct recorder *r, int signal_fd)
 {
-	struct job *flush = r->latest ? job_new(r, JOB_FLUSH, write_job) : NULL;
+	struct job *flush = r->latest ? job_new(r, JOB_FLUSH, recorder_write_job) : NULL;
 	int error;
 
 	progress_begin("looking up names (interrupt to go without)");

@@ -48,6 +48,15 @@ void figures_add(struct site_figures *a, const struct site_figures *b)
 	a->variance.aged_bytes += b->variance.aged_bytes;
 }
 
+struct variances snapshot_variances(const struct snapshot *s)
+{
+	struct site_figures sum = { 0 };
+
+	for (uint32_t i = 0; i < s->site_count; i++)
+		figures_add(&sum, &s->sites[i]);
+	return sum.variance;
+}
+
 struct maker {
 	struct grouping *g;
 	const struct places *places;

@@ -45,6 +45,8 @@ int group_sites(struct grouping *g, const struct snapshot *s, const struct place
 void group_sort(struct grouping *g, enum metric metric);
 void group_release(struct grouping *g);
 
+/* Of the totals, of which a recording keeps none: the sums over the sites. */
+struct variances snapshot_variances(const struct snapshot *s);
 /* Adds b's figures to a's. */
 void figures_add(struct site_figures *a, const struct site_figures *b);
 
