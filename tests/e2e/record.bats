@@ -222,10 +222,13 @@ sound() {
 	report "$RECORDING@before the end"
 	last '.ended == null and ([.stacks[].live_bytes] | add) == .totals.live_bytes and .totals.live_bytes > 0'
 	sound
-	# Nor is the next recorder in its way.
+	# Nor is it in the way of the next recorder, which clears up.
 	run -4 "$HEAPTAP" mark "$RECORDING" x
+	killed=$HT_PID
+	[[ -e /run/heaptap/$killed.sock ]]
 	record --for 200ms
 	expect_exit "$HT_PID" 0
+	[[ ! -e /run/heaptap/$killed.sock ]]
 }
 
 @test "a copy without the log, where nothing can be written, is read as far as it goes" {

@@ -87,6 +87,19 @@ static int watch(struct control *c, int fd, uint32_t which)
 	return epoll_ctl(c->events, EPOLL_CTL_ADD, fd, &event);
 }
 
+/* What a heaptap that was killed has left. */
+static int remove_dead(const char *path, void *context)
+{
+	int fd CLEANUP_CLOSE = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	struct sockaddr_un address = address_of(path);
+
+	(void)context;
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+		errno == ECONNREFUSED)
+		unlink(path);
+	return 0;
+}
+
 int control_open(struct control **control)
 {
 	struct control *c = calloc(1, sizeof(*c));
@@ -99,6 +112,7 @@ int control_open(struct control **control)
 		c->clients[i].fd = -1;
 	c->events = epoll_create1(EPOLL_CLOEXEC);
 	c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	control_each(remove_dead, NULL);
 	for (int i = 0; error && i < 2; i++)
 		if (directory(i, where))
 			error = bind_in(where, c->listener, c->path);
