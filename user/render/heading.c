@@ -127,14 +127,6 @@ static void peak_text(const struct heap *h, struct buffer *out)
 	buffer_text(out, "\n");
 }
 
-static void signed_bytes(int64_t bytes, struct buffer *out)
-{
-	char text[UNITS_TEXT];
-
-	buffer_format(out, "%s%s", bytes < 0 ? "-" : "",
-		format_bytes(text, bytes < 0 ? -(uint64_t)bytes : (uint64_t)bytes));
-}
-
 /* Traced bytes and RSS side by side, and what the difference is. */
 static void account_text(const struct heap *h, struct buffer *out)
 {
@@ -154,10 +146,11 @@ static void account_text(const struct heap *h, struct buffer *out)
 	if (a.complete) {
 		buffer_format(out, " + %s anonymous before the attach + ",
 			format_bytes(text, (uint64_t)a.before));
-		buffer_format(out, "%s live + ", format_bytes(text, (uint64_t)a.live));
-		signed_bytes(a.rest, out);
-		buffer_text(out, a.rest >= 0 ? " allocator overhead, fragmentation, stacks"
-					     : " of these freed since, or not touched yet");
+		buffer_format(out, "%s live", format_bytes(text, (uint64_t)a.live));
+		buffer_format(out, " %c %s %s", a.rest < 0 ? '-' : '+',
+			format_bytes(text, a.rest < 0 ? -(uint64_t)a.rest : (uint64_t)a.rest),
+			a.rest < 0 ? "of that freed since, or not touched yet"
+				   : "allocator overhead, fragmentation, stacks");
 	}
 	if (u->pss >= 0)
 		buffer_format(out, "; PSS %s", format_bytes(text, (uint64_t)u->pss));
