@@ -103,6 +103,20 @@ sound() {
 	jq -e '.difference.bytes == .new.totals.live_bytes and all(.stacks[]; .change == "new" or .diff_bytes == 0)' <<<"$output"
 }
 
+@test "two runs of a program compare by stack, wherever it was loaded" {
+	for run in 1 2; do
+		start_server
+		record --for 1s
+		expect_exit "$HT_PID" 0
+		mv "$RECORDING" "$BATS_TEST_TMPDIR/run$run"
+	done
+	cd "$BATS_TEST_TMPDIR"
+	"$HEAPTAP" diff run1 run2 --format json >diff
+	jq -e '.old.target.pid != .new.target.pid and .between_s == null
+		and any(.stacks[]; .frames[0].function == "cache_put" and .old_bytes > 0 and .new_bytes > 0)
+		and .difference.bytes == .new.totals.live_bytes - .old.totals.live_bytes' diff
+}
+
 @test "mark says who is not there, or how many are" {
 	start_server
 	run -4 "$HEAPTAP" mark -p "$WL_PID" x
