@@ -188,7 +188,7 @@ static __noinline void tell_pressure(void)
 		return;
 	}
 	m->kind = HT_MESSAGE_LIVE_PRESSURE;
-	m->segments = used;
+	m->subject = used;
 	bpf_ringbuf_submit(m, 0);
 }
 
@@ -405,7 +405,7 @@ static __always_inline u32 site_of_caller(const struct ht_regs *regs, const stru
 	return site;
 }
 
-static __always_inline void free_begin(struct pt_regs *ctx)
+static __always_inline void free_counted(struct pt_regs *ctx, u32 *pulse)
 {
 	u64 pid_tgid = current_pid_tgid(), address = ctx->di, key;
 	struct ht_thread *thread;
@@ -416,7 +416,7 @@ static __always_inline void free_begin(struct pt_regs *ctx)
 
 	if (!address)
 		return;
-	p = current_process(pid_tgid);
+	p = current_process(pid_tgid, HT_PULSE_FREE, pulse);
 	if (!p)
 		return;
 	/*
@@ -449,6 +449,14 @@ static __always_inline void free_begin(struct pt_regs *ctx)
 	counters = again ? NULL : counters_of_slot(p->slot);
 	if (counters)
 		add(&counters->untracked_frees, 1);
+}
+
+static __always_inline void free_begin(struct pt_regs *ctx)
+{
+	u32 pulse = PULSE_NONE;
+
+	free_counted(ctx, &pulse);
+	pulse_end(pulse);
 }
 
 #endif

@@ -6,12 +6,14 @@
 SEC("uprobe/enter")
 int enter(struct pt_regs *ctx)
 {
-	u32 role = bpf_get_attach_cookie(ctx) & 0xff;
+	u32 role = bpf_get_attach_cookie(ctx) & 0xff, pulse = PULSE_NONE;
 
-	if (role == HT_ROLE_FREE)
+	if (role == HT_ROLE_FREE) {
 		free_begin(ctx);
-	else
-		pair_begin(ctx, role);
+		return 0;
+	}
+	pair_begin(ctx, role, &pulse);
+	pulse_end(pulse);
 	return 0;
 }
 
@@ -19,6 +21,9 @@ int enter(struct pt_regs *ctx)
 SEC("uprobe/leave")
 int leave(struct pt_regs *ctx)
 {
-	pair_end(ctx);
+	u32 pulse = PULSE_NONE;
+
+	pair_end(ctx, &pulse);
+	pulse_end(pulse);
 	return 0;
 }

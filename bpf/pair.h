@@ -57,7 +57,7 @@ static __always_inline void count_unrecorded(
 	count_allocation(block);
 }
 
-static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
+static __always_inline void pair_begin(struct pt_regs *ctx, u32 role, u32 *pulse)
 {
 	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
@@ -70,7 +70,7 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 
 	if (!slot)
 		return;
-	p = current_process(pid_tgid);
+	p = current_process(pid_tgid, HT_PULSE_ALLOC, pulse);
 	nesting = nesting_of(*slot, regs.sp);
 	if (!p || nesting) {
 		pair_pass(*slot, regs.sp, nesting);
@@ -100,7 +100,7 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 	count_unrecorded(counters, &block, bytes);
 }
 
-static __always_inline void pair_end(struct pt_regs *ctx)
+static __always_inline void pair_end(struct pt_regs *ctx, u32 *pulse)
 {
 	/* The return popped its address: sp at entry was one word below. */
 	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = ctx->sp - sizeof(u64) };
@@ -108,10 +108,11 @@ static __always_inline void pair_end(struct pt_regs *ctx)
 	struct ht_call *record, call;
 	struct ht_process *p;
 	struct ht_site *site;
-	u32 id, slot;
+	u32 *traced = slot_of_tgid(key.pid_tgid >> 32), id, slot;
 
-	if (!slot_of_tgid(key.pid_tgid >> 32))
+	if (!traced)
 		return;
+	*pulse = pulse_begin(*traced, HT_PULSE_RETURN);
 	record = bpf_map_lookup_elem(&calls, &key);
 	if (!record)
 		return;

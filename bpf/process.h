@@ -3,7 +3,7 @@
 #ifndef HEAPTAP_BPF_PROCESS_H
 #define HEAPTAP_BPF_PROCESS_H
 
-#include "maps.h"
+#include "pulse.h"
 
 static __always_inline struct task_struct *current_task(void)
 {
@@ -62,9 +62,11 @@ static __always_inline u32 *slot_of_tgid(u32 tgid)
 
 /*
  * The record of the process that runs, or NULL when its events do not count: not traced, not armed,
- * or it has called exec and the loader does not know the new image yet.
+ * or it has called exec and the loader does not know the new image yet. What the run costs a traced
+ * process counts in any case: *pulse is for pulse_end().
  */
-static __always_inline struct ht_process *current_process(u64 pid_tgid)
+static __always_inline struct ht_process *current_process(
+	u64 pid_tgid, enum ht_pulse_kind kind, u32 *pulse)
 {
 	u32 *slot = slot_of_tgid(pid_tgid >> 32);
 	struct ht_process_counters *c;
@@ -73,6 +75,7 @@ static __always_inline struct ht_process *current_process(u64 pid_tgid)
 
 	if (!slot)
 		return NULL;
+	*pulse = pulse_begin(*slot, kind);
 	p = bpf_map_lookup_elem(&processes, slot);
 	if (!p || !p->armed)
 		return NULL;

@@ -37,12 +37,12 @@ __noinline int call_end(u32 slot_interval, u32 role_site, u64 cookie_size, u64 r
 }
 
 /* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
-static __always_inline u64 allocation_begin(struct pt_regs *ctx)
+static __always_inline u64 allocation_begin(struct pt_regs *ctx, u32 *pulse)
 {
 	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
 	u64 pid_tgid = current_pid_tgid(), bytes, recorded = 0;
-	struct ht_process *p = current_process(pid_tgid);
+	struct ht_process *p = current_process(pid_tgid, HT_PULSE_ALLOC, pulse);
 	struct ht_process_counters *counters;
 	u32 site, role, interval;
 
@@ -70,7 +70,7 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 	       (u64)interval << HT_COOKIE_SIZE_BITS | bytes;
 }
 
-static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
+static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie, u32 *pulse)
 {
 	/* The return popped its address: sp at entry was one word below. */
 	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
@@ -85,6 +85,7 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	if (!site)
 		return;
 	slot = site->slot;
+	*pulse = pulse_begin(slot, HT_PULSE_RETURN);
 	if (cookie & HT_COOKIE_RECORDED) {
 		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
 
@@ -108,12 +109,15 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
  */
 static __always_inline int session_run(struct pt_regs *ctx, u64 *cookie)
 {
-	if (*cookie) {
-		allocation_end(ctx, *cookie);
-		return 0;
-	}
-	*cookie = allocation_begin(ctx);
-	return !*cookie; /* 1: no return probe for this call */
+	u32 pulse = PULSE_NONE;
+	u64 given = *cookie;
+
+	if (given)
+		allocation_end(ctx, given, &pulse);
+	else
+		*cookie = allocation_begin(ctx, &pulse);
+	pulse_end(pulse);
+	return !given && !*cookie; /* 1: no return probe for this call */
 }
 
 SEC("uprobe/release")

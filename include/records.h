@@ -119,6 +119,36 @@ struct ht_process_counters {
 } __attribute__((aligned(64)));
 _Static_assert(sizeof(struct ht_process_counters) == 256, "counters of a shard: four lines");
 
+/*
+ * What heaptap's own programs cost a process: runs of each kind, and the time that some of them took. One a
+ * slot and CPU, written by that CPU alone: one that is moved in the middle of it loses a count, no more. The
+ * loader's governor reads it, and writes alarm_at.
+ */
+enum ht_pulse_kind {
+	HT_PULSE_ALLOC,	 /* entries of allocating functions */
+	HT_PULSE_FREE,	 /* entries of freeing ones */
+	HT_PULSE_RETURN, /* returns */
+	HT_PULSE_KINDS,
+};
+#define HT_PULSE_MEAN_STEP 64 /* runs from one that is timed to the next, on average: at random */
+struct ht_pulse {
+	struct {
+		__u64 runs;
+		__u64 next; /* the run that is timed next */
+	} kinds[HT_PULSE_KINDS];
+	__u64 alarm_at; /* so many entries, of either kind alone, call the loader; it is told once */
+	__u64 begun_ns; /* of the run that is being timed; 0: none */
+	struct {
+		__u64 timed;
+		__u64 ns; /* that these took */
+	} timed[HT_PULSE_KINDS];
+	__u32 thread; /* whose run is being timed */
+	__u32 kind;   /* of that run */
+	__u64 reserved;
+};
+_Static_assert(
+	sizeof(struct ht_pulse) == 128, "a pulse is two cache lines, of which most runs touch one");
+
 /* --- code ------------------------------------------------------------------------------------ */
 
 /* An executable mapping. A pc in it lies at pc - bias in the module's ELF address space. */
@@ -322,7 +352,7 @@ struct ht_knobs {
 	__u32 segment_buckets;
 	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
 	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
-	__u32 reserved;
+	__u32 cpu_count;   /* possible CPUs: pulses a slot */
 };
 _Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");
 
@@ -341,6 +371,7 @@ _Static_assert(sizeof(struct ht_control) == 20, "all of .data.control");
 
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
+	HT_MESSAGE_ALARM, /* a process costs more than the loader allowed: ht_pulse.alarm_at */
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */
@@ -359,7 +390,7 @@ struct ht_truth {
 
 struct ht_message {
 	__u32 kind;
-	__u32 segments; /* how many there were */
+	__u32 subject; /* of pressure: segments there were; of an alarm: the slot */
 };
 
 #endif

@@ -14,7 +14,8 @@ static int compare_sites(const void *a, const void *b, void *context)
 	const struct snapshot *s = context;
 	const struct site_figures *x = &s->sites[*(const uint32_t *)a],
 				  *y = &s->sites[*(const uint32_t *)b];
-	int order = by_size(x->aged_bytes, y->aged_bytes);
+	int order = s->windowed ? by_size(x->survived_bytes, y->survived_bytes)
+				: by_size(x->aged_bytes, y->aged_bytes);
 
 	if (!order)
 		order = by_size(x->aged_count, y->aged_count);
@@ -35,7 +36,9 @@ int leaks_select(const struct snapshot *s, enum leaks_filter filter, uint32_t to
 	for (uint32_t i = 0; i < s->site_count; i++) {
 		const struct site_figures *f = &s->sites[i];
 
-		if (filter == LEAKS_AGED ? f->aged_count : f->alloc_count || f->failed_count)
+		uint64_t held = s->windowed ? f->survived_count : f->aged_count;
+
+		if (filter == LEAKS_AGED ? held : f->alloc_count || f->failed_count)
 			sites[count++] = i;
 	}
 	qsort_r(sites, count, sizeof(*sites), compare_sites, (void *)s);

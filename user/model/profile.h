@@ -97,6 +97,7 @@ struct site_figures {
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
+	uint64_t survived_count, survived_bytes; /* of windows: live when theirs closed */
 	struct variances variance;
 	struct samples samples;
 };
@@ -106,6 +107,7 @@ struct totals {
 	uint64_t free_count, free_bytes;
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes;
+	uint64_t survived_count, survived_bytes;
 	uint64_t lost_count, lost_bytes; /* sums of lost below: allocated = live + freed + lost */
 	uint64_t peak_live_bytes;
 	uint64_t failed_count;
@@ -127,11 +129,28 @@ struct unwind_figures {
 	double newest_s; /* from a mapping that came while tracing to its rows; -1: none came */
 };
 
+/* How events were counted, what that cost the process, and why it was done so. */
+#define MODE_WHY 192
+struct mode_figures {
+	const char *name;  /* "exact", "sample" or "windows"; a constant */
+	double budget;	   /* share of the process's own CPU time; 0: none is kept */
+	double coverage;   /* share of the time in which events were seen */
+	double figures_s;  /* since when the figures count */
+	uint32_t windows;  /* that there have been */
+	double overhead_s; /* of the process's time, since it was first probed; -1: not known */
+	double cpu_s;	   /* that it used meanwhile, overhead included */
+	/* Pairs of an allocation and a free that the budget allows for a second of CPU time; 0: not known. */
+	double exact_pairs, sample_pairs;
+	char why[MODE_WHY];
+};
+
 struct snapshot {
 	uint64_t realtime_ns;
 	uint64_t monotonic_ns;
 	double min_age_s; /* what "aged" means */
 	struct rules rules;
+	struct mode_figures mode;
+	bool windowed; /* figures are of windows: model/windows.h */
 	bool sampled;  /* at some time since the start: figures are estimates */
 	bool filtered; /* at some time some requests were not followed, by size, thread or module */
 	struct totals totals;

@@ -56,6 +56,16 @@ static void uint_if(struct json *j, bool known, const char *key, uint64_t value)
 		json_null(j, key);
 }
 
+/* What only an unbroken watch knows, and its error. */
+static void figure_if(struct json *j, const struct snapshot *s, bool known, const char *key,
+	uint64_t value, double variance)
+{
+	if (known)
+		figure(j, s->sampled, key, value, variance);
+	else
+		json_null(j, key);
+}
+
 /* The followed blocks themselves: of these  allocated = live + freed + lost  is exact. */
 static void samples(struct json *j, const struct samples *s)
 {
@@ -81,18 +91,21 @@ static void totals(struct json *j, const struct snapshot *s)
 	figure(j, s->sampled, "alloc_bytes", t->alloc_bytes, v->alloc_bytes);
 	figure(j, s->sampled, "free_count", t->free_count, v->free_count);
 	figure(j, s->sampled, "free_bytes", t->free_bytes, v->free_bytes);
-	figure(j, s->sampled, "live_count", t->live_count, v->live_count);
-	figure(j, s->sampled, "live_bytes", t->live_bytes, v->live_bytes);
-	figure(j, s->sampled, "aged_count", t->aged_count, v->aged_count);
-	figure(j, s->sampled, "aged_bytes", t->aged_bytes, v->aged_bytes);
+	figure_if(j, s, !s->windowed, "live_count", t->live_count, v->live_count);
+	figure_if(j, s, !s->windowed, "live_bytes", t->live_bytes, v->live_bytes);
+	figure_if(j, s, !s->windowed, "aged_count", t->aged_count, v->aged_count);
+	figure_if(j, s, !s->windowed, "aged_bytes", t->aged_bytes, v->aged_bytes);
 	/* Of these sums, and of the peak, the error is not kept: no number, so null. */
 	figure(j, s->sampled, "lost_count", t->lost_count, NAN);
 	figure(j, s->sampled, "lost_bytes", t->lost_bytes, NAN);
-	figure(j, s->sampled, "peak_live_bytes", t->peak_live_bytes, NAN);
+	figure_if(j, s, !s->windowed, "peak_live_bytes", t->peak_live_bytes, NAN);
+	uint_if(j, s->windowed, "survived_count", t->survived_count);
+	uint_if(j, s->windowed, "survived_bytes", t->survived_bytes);
 	uint_if(j, !s->sampled, "failed_count", t->failed_count);
-	uint_if(j, !s->sampled && !s->filtered, "untracked_frees", t->untracked_frees);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "untracked_frees",
+		t->untracked_frees);
 	json_uint(j, "in_flight", t->in_flight);
-	if (s->sampled)
+	if (s->sampled || s->windowed)
 		samples(j, &t->samples);
 	json_close(j, '}');
 }
@@ -113,6 +126,20 @@ static void filters(struct json *j, const struct snapshot *s)
 	json_close(j, '}');
 }
 
+/* What tracing has cost the process; overhead_cpu as a share of the CPU time that it used for itself. */
+static void overhead(struct json *j, const struct mode_figures *m)
+{
+	double own_s = m->cpu_s - m->overhead_s;
+
+	if (m->overhead_s < 0) {
+		json_null(j, "overhead_ns");
+		json_null(j, "overhead_cpu");
+		return;
+	}
+	json_uint(j, "overhead_ns", (uint64_t)(m->overhead_s * NS_PER_S));
+	json_double(j, "overhead_cpu", own_s > 0 ? m->overhead_s / own_s : NAN, 4);
+}
+
 static void health(struct json *j, const struct snapshot *s)
 {
 #define KEY(name, key, what, remedy) key,
@@ -122,11 +149,10 @@ static void health(struct json *j, const struct snapshot *s)
 #undef KEY
 
 	json_open(j, "health", '{');
-	uint_if(j, !s->sampled && !s->filtered, "events", s->events);
-	json_double(j, "coverage", 1, 1);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "events", s->events);
+	json_double(j, "coverage", s->mode.coverage, 6);
 	json_uint(j, "skew", s->skew);
-	json_null(j, "overhead_ns"); /* not measured in this mode yet: null, never 0 */
-	json_null(j, "overhead_cpu");
+	overhead(j, &s->mode);
 	json_double(j, "truncated_share",
 		s->totals.alloc_count
 			? (double)s->totals.truncated_count / (double)s->totals.alloc_count
@@ -231,20 +257,23 @@ static void confidence(struct json *j, const char *key, double value, double var
 	json_close(j, ']');
 }
 
-static void site_figures(struct json *j, const struct site_figures *f, bool sampled)
+static void site_figures(struct json *j, const struct site_figures *f, const struct snapshot *s)
 {
 	const struct variances *v = &f->variance;
+	bool sampled = s->sampled;
 
 	figure(j, sampled, "alloc_count", f->alloc_count, v->alloc_count);
 	figure(j, sampled, "alloc_bytes", f->alloc_bytes, v->alloc_bytes);
 	figure(j, sampled, "free_count", f->free_count, v->free_count);
 	figure(j, sampled, "free_bytes", f->free_bytes, v->free_bytes);
-	figure(j, sampled, "live_count", f->live_count, v->live_count);
-	figure(j, sampled, "live_bytes", f->live_bytes, v->live_bytes);
-	figure(j, sampled, "aged_count", f->aged_count, v->aged_count);
-	figure(j, sampled, "aged_bytes", f->aged_bytes, v->aged_bytes);
+	figure_if(j, s, !s->windowed, "live_count", f->live_count, v->live_count);
+	figure_if(j, s, !s->windowed, "live_bytes", f->live_bytes, v->live_bytes);
+	figure_if(j, s, !s->windowed, "aged_count", f->aged_count, v->aged_count);
+	figure_if(j, s, !s->windowed, "aged_bytes", f->aged_bytes, v->aged_bytes);
 	uint_if(j, !sampled, "temporary_count", f->temporary_count);
 	uint_if(j, !sampled, "failed_count", f->failed_count);
+	uint_if(j, s->windowed, "survived_count", f->survived_count);
+	uint_if(j, s->windowed, "survived_bytes", f->survived_bytes);
 	if (!sampled)
 		return;
 	json_uint(j, "samples", f->samples.alloc_count);
@@ -264,8 +293,8 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	json_hex(j, "id", s->id);
 	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
 	uint_if(j, f->thread, "thread", f->thread);
-	site_figures(j, f, r->snapshot->sampled);
-	json_double(j, "oldest_s", f->oldest_s, 2);
+	site_figures(j, f, r->snapshot);
+	json_double(j, "oldest_s", r->snapshot->windowed ? NAN : f->oldest_s, 2);
 	json_null(j, "verdict"); /* no verdict is given yet */
 	json_null(j, "score");
 	json_null(j, "growth_bytes_per_s");
@@ -274,6 +303,29 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	for (uint16_t i = 0; i < s->frame_count; i++)
 		frame(j, r, r->profile->frames[s->first_frame + i]);
 	json_close(j, ']');
+	json_close(j, '}');
+}
+
+/* Without a rate, or a budget to make one of, null. */
+static void positive(struct json *j, const char *key, double value, int digits)
+{
+	json_double(j, key, value > 0 ? value : NAN, digits);
+}
+
+static void mode(struct json *j, const struct leaks_report *r)
+{
+	const struct mode_figures *m = &r->snapshot->mode;
+
+	json_open(j, "mode", '{');
+	json_string(j, "name", m->name);
+	json_uint(j, "sample_bytes", r->snapshot->rules.sample_bytes);
+	json_string(j, "why", m->why);
+	json_string(j, "link", r->figures->link);
+	positive(j, "budget", m->budget, 6);
+	json_double(j, "figures_s", m->figures_s, 3);
+	uint_if(j, r->snapshot->windowed, "windows", m->windows);
+	positive(j, "exact_pairs_per_s", m->exact_pairs, 0);
+	positive(j, "sample_pairs_per_s", m->sample_pairs, 0);
 	json_close(j, '}');
 }
 
@@ -292,12 +344,7 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_double(j, "min_age_s", r->snapshot->min_age_s, 3);
 	json_string(j, "ended", r->figures->ended);
 	target(j, r);
-	json_open(j, "mode", '{');
-	json_string(j, "name", r->figures->mode);
-	json_uint(j, "sample_bytes", r->snapshot->rules.sample_bytes);
-	json_string(j, "why", r->figures->mode_why);
-	json_string(j, "link", r->figures->link);
-	json_close(j, '}');
+	mode(j, r);
 	filters(j, r->snapshot);
 	totals(j, r->snapshot);
 	health(j, r->snapshot);

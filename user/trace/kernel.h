@@ -18,6 +18,7 @@ struct bpf_program;
 #define KERNEL_MAPS(X)                                                                             \
 	X(processes)                                                                               \
 	X(process_counters)                                                                        \
+	X(pulses)                                                                                  \
 	X(slot_by_tgid)                                                                            \
 	X(process_by_tgid)                                                                         \
 	X(ranges)                                                                                  \

@@ -297,7 +297,7 @@ static void add_totals(const struct session *s, struct snapshot *snap)
 	}
 }
 
-int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
+int session_read_tables(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
 	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),

@@ -90,9 +90,11 @@ static int on_message(void *context, void *data, size_t size)
 	struct session *s = context;
 	const struct ht_message *m = data;
 
-	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
+	if (size < sizeof(*m))
 		return 0;
-	if (m->segments == s->tables.segments)
+	if (m->kind == HT_MESSAGE_ALARM)
+		s->alarmed = true;
+	if (m->kind == HT_MESSAGE_LIVE_PRESSURE && m->subject == s->tables.segments)
 		tables_add_segment(&s->tables,
 			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
@@ -220,6 +222,7 @@ static int add_process(struct session *s)
 	else
 		*place = (struct ht_tgid){ .tgid = tgid, .slot = s->slot };
 	session_publish_rules(s);
+	cost_set_alarm(&s->tables, s->slot, UINT64_MAX);
 	return publish_ranges(s);
 }
 
@@ -229,6 +232,7 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 
 	if (error)
 		return error;
+	cost_start(&s->cost, s->kernel.kind);
 	error = tables_map(&s->tables, &s->kernel);
 	if (error)
 		return error;
@@ -269,7 +273,7 @@ static int attach_module(struct session *s, uint32_t id)
 {
 	const struct module *m = &s->image.modules[id];
 
-	if (!m->allocator)
+	if (!m->allocator || s->governing.out_ns)
 		return 0;
 	return links_attach(&s->links, &s->kernel, &s->plan, id, m, link_scope(s));
 }
@@ -305,6 +309,35 @@ int session_arm(struct session *s)
 	if (process_ended(&s->process))
 		return err(-ESRCH, "pid %d (%s) exited before tracing began", s->process.pid,
 			s->process.comm);
+	session_begin_governing(s);
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
+	s->armed = true;
+	return 0;
+}
+
+void session_take_out(struct session *s)
+{
+	session_look_for_probes(s);
+	s->armed = false;
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
+	links_close(&s->links);
+	s->governing.out_ns = clock_monotonic_ns();
+	ring_buffer__consume(s->messages);
+	s->abandoned_calls = session_in_flight(s);
+	session_sweep_calls(s, true);
+	s->drained = true;
+}
+
+int session_put_in(struct session *s)
+{
+	int error;
+
+	s->governing.out_ns = 0;
+	s->drained = false;
+	s->abandoned_calls = 0;
+	error = attach_all(s);
+	if (error)
+		return error;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
 	s->armed = true;
 	return 0;
@@ -352,8 +385,8 @@ static int follow_main_thread(struct session *s)
 	struct links old = s->links;
 	int error;
 
-	if (s->kernel.kind != LINK_PERF || s->linked_to_all || process_ended(&s->process) ||
-		process_live_thread(&s->process) == s->process.pid)
+	if (s->kernel.kind != LINK_PERF || s->linked_to_all || s->governing.out_ns ||
+		process_ended(&s->process) || process_live_thread(&s->process) == s->process.pid)
 		return 0;
 	warn("perf probes end with the main thread: calls of the last %d ms may be missing, and "
 	     "blocks freed by them are shown as live",
@@ -425,6 +458,8 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 		if (!ready && fds[0].revents)
 			return SESSION_TARGET_EXIT;
 		event = follow_target(s);
+		if (!event)
+			event = session_govern(s);
 		/* What the caller waits for comes first; an exec is remembered. */
 		if (event < 0 || (event && !ready))
 			return event;
@@ -470,6 +505,8 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
+	cost_stop(&s->cost);
+	windows_clear(&s->governing.windows);
 	links_close(&s->links);
 	sideband_close(&s->sideband);
 	tasks_close(&s->tasks);

@@ -35,6 +35,7 @@ struct mapping {
  */
 struct tables {
 	uint32_t shards;
+	uint32_t cpus; /* possible ones */
 	struct unwinder unwinder;
 	uint32_t segment_buckets;
 	uint32_t segments; /* mapped below */
@@ -43,6 +44,7 @@ struct tables {
 	double birth_unit_s;
 	struct ht_process *processes;
 	struct ht_process_counters *process_counters;
+	struct ht_pulse *pulses;
 	struct ht_tgid *slot_by_tgid;
 	struct ht_range *ranges;
 	struct ht_stack *stacks;
@@ -52,7 +54,7 @@ struct tables {
 	struct ht_control *control;
 	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[10 + HT_MAX_SEGMENTS];
+	struct mapping mappings[11 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
@@ -78,6 +80,11 @@ int tables_add_segment(struct tables *t, struct kernel *kernel);
  * makes the kernel wait for just that.
  */
 void tables_synchronize(struct tables *t, struct kernel *kernel);
+/*
+ * Forgets all blocks and counts of a process, as if it had just been added; sites, stacks and what its threads did last
+ * stay. No program may run meanwhile.
+ */
+void tables_empty(struct tables *t, uint32_t slot, uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cost.h"
+
+#include <string.h>
+
+#include "../base/clock.h"
+#include "../base/err.h"
+
+static void *measure_traps(void *context)
+{
+	struct cost *c = context;
+
+	c->error = trap_cost_measure(c->kind, &c->measured);
+	return NULL;
+}
+
+void cost_start(struct cost *c, enum link_kind kind)
+{
+	c->kind = kind;
+	/* More than on most machines, until it is known. */
+	c->traps = (struct trap_cost){ .entry = 700, .stepped = 20000, .returned = 500 };
+	c->error = -pthread_create(&c->thread, NULL, measure_traps, c);
+	c->running = !c->error;
+}
+
+/* The thread is not waited for: nothing is late for want of its figures. */
+static void take_traps(struct cost *c)
+{
+	if (!c->running || pthread_tryjoin_np(c->thread, NULL))
+		return;
+	c->running = false;
+	c->known = !c->error;
+	if (c->error)
+		debug("cannot measure what a probe costs here: %s", strerror(-c->error));
+	else
+		debug("a probe costs %.0f ns, single-stepped %.0f ns, a return %.0f ns more",
+			c->measured.entry, c->measured.stepped, c->measured.returned);
+	if (c->known)
+		c->traps = c->measured;
+}
+
+void cost_stop(struct cost *c)
+{
+	if (c->running)
+		pthread_join(c->thread, NULL);
+	c->running = false;
+}
+
+static double cpu_s(const struct cost *c)
+{
+	struct timespec t;
+
+	if (!c->has_clock || clock_gettime(c->clock, &t))
+		return 0;
+	return (double)t.tv_sec + (double)t.tv_nsec / NS_PER_S;
+}
+
+void cost_set_process(struct cost *c, pid_t pid)
+{
+	c->has_clock = !clock_getcpuclockid(pid, &c->clock);
+	c->cpu_before_s = cpu_s(c);
+}
+
+static struct cost_runs count_runs(const struct tables *t, uint32_t slot, enum ht_pulse_kind kind)
+{
+	const struct ht_pulse *pulses = &t->pulses[(size_t)slot * t->cpus];
+	struct cost_runs s = { 0 };
+
+	for (uint32_t cpu = 0; cpu < t->cpus; cpu++) {
+		s.runs += (double)__atomic_load_n(&pulses[cpu].kinds[kind].runs, __ATOMIC_RELAXED);
+		s.timed +=
+			(double)__atomic_load_n(&pulses[cpu].timed[kind].timed, __ATOMIC_RELAXED);
+		s.ns += (double)__atomic_load_n(&pulses[cpu].timed[kind].ns, __ATOMIC_RELAXED);
+	}
+	return s;
+}
+
+static double trap_ns(const struct cost *c, enum ht_pulse_kind kind)
+{
+	bool stepped = kind == HT_PULSE_ALLOC ? c->alloc_stepped : c->free_stepped;
+
+	if (kind == HT_PULSE_RETURN)
+		return c->traps.returned;
+	return stepped ? c->traps.stepped : c->traps.entry;
+}
+
+double cost_of_trap(const struct cost *c, enum ht_pulse_kind kind)
+{
+	return trap_ns(c, kind) / NS_PER_S;
+}
+
+double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed_ns)
+{
+	double own_ns = c->mean_ns[kind] > 0 ? c->mean_ns[kind] : assumed_ns;
+
+	return (trap_ns(c, kind) + own_ns) / NS_PER_S;
+}
+
+void cost_update(struct cost *c, const struct tables *t, uint32_t slot)
+{
+	double cpu = cpu_s(c) - c->cpu_before_s;
+
+	take_traps(c);
+	/* Once the process has gone, so has its clock. */
+	if (cpu > c->cpu_s)
+		c->cpu_s = cpu;
+	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
+		struct cost_runs now = count_runs(t, slot, kind), *seen = &c->seen[kind];
+
+		if (now.timed > seen->timed)
+			c->mean_ns[kind] = (now.ns - seen->ns) / (now.timed - seen->timed);
+		c->runs[kind] += now.runs - seen->runs;
+		c->own_s += (now.runs - seen->runs) * c->mean_ns[kind] / NS_PER_S;
+		*seen = now;
+	}
+}
+
+bool cost_total(const struct cost *c, struct cost_figures *f)
+{
+	*f = (struct cost_figures){ .overhead_s = c->own_s, .cpu_s = c->cpu_s };
+	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
+		f->runs[kind] = c->runs[kind];
+		f->overhead_s += c->runs[kind] * trap_ns(c, kind) / NS_PER_S;
+	}
+	return c->known;
+}
+
+void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries)
+{
+	for (uint32_t cpu = 0; cpu < t->cpus; cpu++) {
+		struct ht_pulse *p = &t->pulses[(size_t)slot * t->cpus + cpu];
+		uint64_t alloc = __atomic_load_n(&p->kinds[HT_PULSE_ALLOC].runs, __ATOMIC_RELAXED);
+		uint64_t freed = __atomic_load_n(&p->kinds[HT_PULSE_FREE].runs, __ATOMIC_RELAXED);
+		uint64_t most = alloc > freed ? alloc : freed;
+
+		__atomic_store_n(&p->alarm_at,
+			entries > UINT64_MAX - most ? UINT64_MAX : most + entries,
+			__ATOMIC_RELAXED);
+	}
+}
