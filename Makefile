@@ -98,9 +98,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/core.a | $(BUILD)/unit/
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/core.a -lcmocka $(CORE_LIBS) -o $@
 
+$(BUILD)/kernel/test_links: LDFLAGS += -Wl,--wrap=pthread_create,--wrap=pthread_join
 $(BUILD)/kernel/%: tests/kernel/%.c $(TRACE_OBJS) $(BUILD)/core.a | $(BUILD)/kernel/
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--wrap=pthread_create,--wrap=pthread_join $^ -lcmocka $(LIBS) -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
 build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$<)

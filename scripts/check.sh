@@ -93,6 +93,7 @@ suite "e2e: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats t
 suite "e2e: privileges" bats tests/e2e/privileges.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
+suite "e2e: the budget" bats tests/e2e/auto.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats

@@ -340,6 +340,12 @@ static void world_init(struct world *w, const char *comm, const char *path)
 	add_sites(s);
 	s->realtime_ns = 1767225600ULL * NS_PER_S + 250 * NS_PER_MS;
 	s->min_age_s = 10;
+	s->mode = (struct mode_figures){ .name = "exact",
+		.why = "asked for",
+		.coverage = 1,
+		.figures_s = 60.5,
+		.overhead_s = 0.5,
+		.cpu_s = 10.5 };
 	s->events = 24690;
 	s->totals = (struct totals){ .alloc_count = 12347,
 		.alloc_bytes = 4000105,
@@ -361,8 +367,6 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.host = { 1 << 30, 1 << 29, -1 },
 		.elapsed_s = 60.5,
 		.interval_s = 5,
-		.mode = "exact",
-		.mode_why = "asked for",
 		.link = "multi" };
 }
 
@@ -434,7 +438,8 @@ static void test_report_values(void **state)
 	/* what is not known is null, never 0 */
 	assert_jq(&document, "[.process|.rss_bytes,.pss_bytes,.swap_bytes,.limit_bytes]",
 		"[5242880,null,0,null]");
-	assert_jq(&document, "[.host.cpu,.health.overhead_ns,.stacks[].verdict]|unique", "[null]");
+	assert_jq(&document, "[.host.cpu,.stacks[].verdict]|unique", "[null]");
+	assert_jq(&document, "[.health.overhead_ns,.health.overhead_cpu]", "[500000000,0.05]");
 	assert_jq(&document, "[.stacks[]|.domain,.aged_bytes,.truncated,(.frames|length)]",
 		"[\"heap\",1310720,false,2,\"heap\",100,false,0,\"mmap\",5,true,5]");
 	assert_jq(&document, ".stacks[0]|[.alloc_count,.live_count,.failed_count,.oldest_s]",

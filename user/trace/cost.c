@@ -23,11 +23,9 @@ void cost_start(struct cost *c, enum link_kind kind)
 	c->running = !c->error;
 }
 
-/* The thread is not waited for: nothing is late for want of its figures. */
-static void take_traps(struct cost *c)
+/* The thread has ended. */
+static void finish(struct cost *c)
 {
-	if (!c->running || pthread_tryjoin_np(c->thread, NULL))
-		return;
 	c->running = false;
 	c->known = !c->error;
 	if (c->error)
@@ -39,11 +37,19 @@ static void take_traps(struct cost *c)
 		c->traps = c->measured;
 }
 
-void cost_stop(struct cost *c)
+/* The thread is not waited for: nothing is late for want of its figures. */
+static void take_traps(struct cost *c)
 {
-	if (c->running)
-		pthread_join(c->thread, NULL);
-	c->running = false;
+	if (c->running && !pthread_tryjoin_np(c->thread, NULL))
+		finish(c);
+}
+
+void cost_finish(struct cost *c)
+{
+	if (!c->running)
+		return;
+	pthread_join(c->thread, NULL);
+	finish(c);
 }
 
 static double cpu_s(const struct cost *c)

@@ -66,6 +66,7 @@ double cost_of_trap(const struct cost *c, enum ht_pulse_kind kind);
 double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed_ns);
 /* The kernel half calls after so many more entries on one CPU; UINT64_MAX: never. */
 void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries);
-void cost_stop(struct cost *c); /* also a zeroed one */
+/* Waits for the traps to be measured, some tenths of a second at most. Also for a zeroed one. */
+void cost_finish(struct cost *c);
 
 #endif

@@ -283,7 +283,7 @@ static void explain(const struct session *s, struct mode_figures *m)
 static void describe(const struct session *s, struct mode_figures *m)
 {
 	const struct governing *g = &s->governing;
-	uint64_t end = s->armed || g->out_ns ? clock_monotonic_ns() : g->decided_ns;
+	uint64_t end = g->ended_ns ? g->ended_ns : clock_monotonic_ns();
 	double share = g->budget ? g->budget : BUDGET_DEFAULT;
 	struct cost_figures total;
 	bool known = cost_total(&s->cost, &total);

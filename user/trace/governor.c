@@ -3,8 +3,8 @@
 
 #include <math.h>
 
-#define SAFETY		0.85  /* of the budget is used: costs are measured, and not exactly */
-#define FLOOR_SHARE	0.001 /* of a core: a target that sleeps is not kept from being looked at */
+#define SAFETY		0.85 /* of the budget is used: costs are measured, and not exactly */
+#define LEAST_BUSY	0.2 /* of a core: a target that sleeps most of the time counts as this busy */
 #define FADE_S		1.0  /* of the target's own time: what was so long ago counts for a third */
 #define CREDIT_S	1.0  /* of the target's own time: what can be saved up for a burst */
 #define WINDOW_CREDIT_S 10.0 /* the same between windows */
@@ -46,10 +46,11 @@ void governor_believe(struct governor *g, double exact_cost_s, double sample_cos
 double governor_share(const struct governor *g, double cost_s)
 {
 	const struct governor_recent *r = &g->recent;
+	double busy_s = fmax(r->own_s, LEAST_BUSY * r->wall_s);
 
 	if (r->entries <= 0)
 		return 0;
-	return r->own_s > 0 ? r->entries * cost_s / r->own_s : INFINITY;
+	return busy_s > 0 ? r->entries * cost_s / busy_s : INFINITY;
 }
 
 static bool fits(const struct governor *g, double cost_s, double part)
@@ -72,7 +73,7 @@ static void pay(struct governor *g, const struct governor_figures *f)
 
 	if (g->rung == RUNG_WINDOWS && most < window_price(g))
 		most = window_price(g);
-	g->account_s += g->budget * own + FLOOR_SHARE * f->wall_s;
+	g->account_s += g->budget * fmax(own, LEAST_BUSY * f->wall_s);
 	if (g->account_s > most)
 		g->account_s = most;
 	g->account_s -= f->overhead_s;
@@ -85,13 +86,13 @@ static void learn(struct governor *g, const struct governor_figures *f)
 {
 	struct governor_recent *r = &g->recent;
 	double own = f->cpu_s > f->overhead_s ? f->cpu_s - f->overhead_s : 0;
-	double fade = exp(-own / FADE_S);
+	double fade = exp(-fmax(own, LEAST_BUSY * f->wall_s) / FADE_S);
 	bool sampled = g->rung == RUNG_SAMPLE;
 	double *cost = sampled ? &g->sample_cost_s : &g->exact_cost_s;
 	bool *learned = sampled ? &g->sample_learned : &g->exact_learned;
 
+	r->wall_s = r->wall_s * fade + f->wall_s;
 	r->own_s = r->own_s * fade + own;
-	r->overhead_s = r->overhead_s * fade + f->overhead_s;
 	r->entries = r->entries * fade + f->entries;
 	if (f->entries < LEARN_ENTRIES)
 		return;
@@ -135,7 +136,8 @@ static enum governor_order decide_on(struct governor *g)
 	default:
 		if (g->account_s <= g->tail_s)
 			return move(g, RUNG_WINDOWS, ORDER_OFF);
-		if (g->in_rung_s >= SETTLE_S && fits(g, g->exact_cost_s, FITS_UP))
+		if (g->in_rung_s >= SETTLE_S && g->since_up_s >= g->patience_s &&
+			fits(g, g->exact_cost_s, FITS_UP))
 			return move(g, RUNG_EXACT, ORDER_EXACT);
 		return ORDER_NONE;
 	}
@@ -183,5 +185,5 @@ double governor_time_out(const struct governor *g, double cpu_rate)
 
 	if (g->on || missing <= 0)
 		return 0;
-	return missing / (g->budget * cpu_rate + FLOOR_SHARE);
+	return missing / (g->budget * fmax(cpu_rate, LEAST_BUSY));
 }

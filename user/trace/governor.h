@@ -7,8 +7,8 @@
  *     ^                   |  ^                  |
  *     +----- cheap again -+  +-- would fit now -+   (or straight to exact)
  *
- * The measure is an account in seconds of CPU time. The target's own time fills it at the budget's rate, up to a limit;
- * overhead empties it. Whatever overdraws it is waited for, so that the budget holds over any longer time, whatever
+ * The measure is an account in seconds of CPU time. The target's own time fills it at the budget's rate, up to a limit,
+ * and that of one that sleeps as if it were busy a fifth of the time; overhead empties it. Whatever overdraws it is waited for, so that the budget holds over any longer time, whatever
  * was believed of the costs of an event.
  */
 #ifndef HEAPTAP_GOVERNOR_H
@@ -36,7 +36,7 @@ enum governor_order {
 
 /* Sums in which the past fades. */
 struct governor_recent {
-	double own_s, overhead_s, entries;
+	double wall_s, own_s, entries;
 };
 
 struct governor {
@@ -60,7 +60,10 @@ void governor_init(struct governor *g, double budget, double exact_cost_s, doubl
 void governor_believe(struct governor *g, double exact_cost_s, double sample_cost_s);
 /* What to do now. */
 enum governor_order governor_decide(struct governor *g, const struct governor_figures *f);
-/* The share of its own time that the target would pay at so much an entry; INFINITY when that is not to be said. */
+/*
+ * The share of its own time that the target would pay at so much an entry, its time taken as above; INFINITY when that
+ * is not to be said.
+ */
 double governor_share(const struct governor *g, double cost_s);
 /* Overhead, in seconds, after which the kernel half should call before its time; never negative. */
 double governor_allowance(const struct governor *g);

@@ -481,6 +481,7 @@ void session_disarm(struct session *s)
 	session_look_for_probes(s);
 	session_warn_of_debugger(s);
 	s->armed = false;
+	s->governing.ended_ns = clock_monotonic_ns();
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* After this no program runs that saw the process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
@@ -493,6 +494,7 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	links_close(&s->links);
+	cost_finish(&s->cost); /* nobody waits for it but the last report */
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
@@ -505,7 +507,7 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
-	cost_stop(&s->cost);
+	cost_finish(&s->cost);
 	windows_clear(&s->governing.windows);
 	links_close(&s->links);
 	sideband_close(&s->sideband);

@@ -22,6 +22,7 @@ struct governing {
 	uint64_t figures_ns; /* since when the figures count */
 	uint64_t window_ns;  /* since when the probes are in */
 	uint64_t out_ns;     /* since when they are out; 0: they are in */
+	uint64_t ended_ns;   /* since when nothing is counted any more; 0: it is */
 	struct windows windows;
 	double cpu_rate; /* of the process, lately */
 	bool leaving; /* the last figures of a time with probes are to be read, then the tables emptied */
