@@ -141,7 +141,7 @@ struct ht_scratch {
 	struct ht_walk walk;
 	struct ht_regs regs; /* tests: where the walk began */
 	u64 truth_count;
-	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
+	u64 frames[HT_MAX_FRAMES + 1 + HT_CHUNK_FRAMES]; /* zero-filled up to a whole chunk */
 	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
 } __attribute__((aligned(4096)));
 
