@@ -25,8 +25,8 @@ CFLAGS   += -std=gnu11 -g $(OPTIMIZE) -Wall -Wextra -Werror -Wshadow -Wstrict-pr
 CPPFLAGS += -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
 LDFLAGS  += $(SANITIZE)
 # What a unit test links, and what the program adds: libbpf stays in trace/.
-CORE_LIBS := -ldw -lelf -lZydis -liberty -lm
-LIBS      := -lbpf $(CORE_LIBS) -lz -lpthread
+CORE_LIBS := -ldw -lelf -llzma -lz -lZydis -liberty -lm
+LIBS      := -lbpf $(CORE_LIBS) -lpthread
 
 BPF_CFLAGS := -g -O2 -target bpf -mcpu=v3 -D__TARGET_ARCH_x86 -Wall -Wextra -Werror \
               $(addprefix -I,$(wildcard /usr/include/$(shell uname -m)-linux-gnu))

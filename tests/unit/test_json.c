@@ -281,6 +281,7 @@ struct world {
 	struct snapshot snapshot;
 	struct leaks_selection selection;
 	struct symbolizer *symbols;
+	struct report_figures figures;
 	struct leaks_report report;
 };
 
@@ -355,7 +356,8 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.snapshot = s,
 		.symbols = w->symbols,
 		.selection = &w->selection,
-		.memory = { 5 << 20, -1, 0, -1 },
+		.figures = &w->figures };
+	w->figures = (struct report_figures){ .memory = { 5 << 20, -1, 0, -1 },
 		.host = { 1 << 30, 1 << 29, -1 },
 		.elapsed_s = 60.5,
 		.interval_s = 5,
@@ -443,7 +445,7 @@ static void test_report_values(void **state)
 	assert_jq(&document, "[.stacks[2].frames[]|.kind]",
 		"[\"native\",\"unknown\",\"python\",\"kernel\",\"unknown\"]");
 	assert_jq(&document, "[.stacks[2].frames[1]|.module,.offset]", "[null,139638282147448]");
-	w.report.ended = "duration";
+	w.figures.ended = "duration";
 	buffer_clear(&document);
 	leaks_render_json(&w.report, &document);
 	assert_jq(&document, ".ended", "duration");
@@ -514,7 +516,7 @@ static void test_text(void **state)
 	assert_lacks(text, "ended");
 	assert_lacks(text, "/usr/bin/server");
 	assert_true(strstr(text, "0x1234") < strstr(text, "0xabcd")); /* worst first */
-	w.report.ended = "target_exit";
+	w.figures.ended = "target_exit";
 	text = render(&w, false, true, &out);
 	assert_has(text, "0x1234 (/usr/bin/server)");
 	assert_has(text, "target_exit");
@@ -558,7 +560,7 @@ static void test_text_empty(void **state)
 	world_init(&w, "server", "/usr/bin/server");
 	w.selection.count = 0;
 	w.snapshot.totals = (struct totals){ 0 };
-	w.report.memory = (struct process_memory){ -1, -1, -1, -1 };
+	w.figures.memory = (struct process_memory){ -1, -1, -1, -1 };
 	text = render(&w, false, false, &out);
 	assert_has(text, "nothing lost");
 	assert_lacks(text, "RSS");

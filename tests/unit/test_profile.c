@@ -183,6 +183,35 @@ static void test_golden_id(void **state)
 	assert_int_equal(ADD(&p, CALL(0, 0x1234), PC(0, 0x5678)), 0x8006f31165e86000);
 }
 
+/* A reader elsewhere that is given tails has in the end the same as the original. */
+static void test_tails(void **state)
+{
+	struct profile p CLEANUP(profile_release) = { 0 }, copy CLEANUP(profile_release) = { 0 };
+
+	(void)state;
+	for (uint32_t round = 0; round < 9; round++) {
+		uint32_t modules = copy.module_count, stacks = copy.stack_count;
+		struct profile tail CLEANUP(profile_release) = { 0 };
+
+		for (uint32_t i = 0; i < round; i++) {
+			add_module(&p, "/bin/program", "abcd");
+			ADD(&p, CALL(i, 1), CALL(i, round));
+			add(&p, NULL, 0);
+		}
+		assert_int_equal(profile_tail(&p, modules, stacks, &tail), 0);
+		assert_int_equal(tail.module_count, round);
+		assert_int_equal(tail.stack_count, 2 * round);
+		assert_int_equal(profile_append(&copy, &tail), 0);
+		assert_int_equal(tail.module_count, 0);
+		assert_int_equal(copy.module_count, p.module_count);
+		assert_int_equal(copy.stack_count, p.stack_count);
+		assert_int_equal(copy.frame_count, p.frame_count);
+	}
+	assert_string_equal(copy.modules[copy.module_count - 1].build_id, "abcd");
+	assert_memory_equal(copy.stacks, p.stacks, p.stack_count * sizeof(*p.stacks));
+	assert_memory_equal(copy.frames, p.frames, p.frame_count * sizeof(*p.frames));
+}
+
 /* --- selection ------------------------------------------------------------------------------- */
 
 /* alloc, live, aged: count and bytes; failed */
@@ -283,6 +312,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_modules),
+		cmocka_unit_test(test_tails),
 		cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_empty_stack),
 		cmocka_unit_test(test_same_stack),

@@ -25,6 +25,7 @@
 
 #include "../../user/symbol/symbolizer.h"
 #include "../../user/symbol/symbols.h"
+#include "../../user/target/elf.h"
 
 /* No inlining, cloning or reordering: the frames must be what they look like. */
 #ifdef __clang__
@@ -52,31 +53,35 @@ static int setup(void **state)
 	return 0;
 }
 
-/* An image of one module. */
+/* A symbolizer that knows one module, whose id is 0. */
 struct one_file {
-	struct image image;
-	struct module module;
 	struct symbolizer *symbols;
+	int fd;
 };
 
 static void file_open(struct one_file *f, int fd)
 {
-	*f = (struct one_file){ .module = { .path = (char *)"a file", .fd = fd },
-		.symbols = symbolizer_new() };
+	*f = (struct one_file){ symbolizer_new(), fd };
 	assert_true(fd >= 0 && f->symbols);
-	f->image = (struct image){ .modules = &f->module, .module_count = 1 };
+	assert_int_equal(symbolizer_set_module(f->symbols, 0, "/a/file", fd), 0);
 }
 
 static void file_release(struct one_file *f)
 {
 	symbolizer_free(f->symbols);
-	close(f->module.fd);
+	close(f->fd);
 }
 
 static struct symbol look_up(struct one_file *f, uint64_t frame)
 {
-	assert_int_equal(symbolizer_add(f->symbols, &f->image, &frame, 1), 0);
+	assert_int_equal(symbolizer_add(f->symbols, &frame, 1), 0);
 	return symbolizer_find(f->symbols, frame);
+}
+
+/* Of the innermost level. */
+static const char *name_of(struct symbol s)
+{
+	return s.levels[0].function;
 }
 
 static int self_fd(void)
@@ -151,10 +156,11 @@ static void check_call(
 	const uint8_t *end = address, *call;
 	struct symbol s = look_up(f, call_frame(address));
 
-	assert_non_null(s.function);
-	assert_string_equal(s.function, name);
-	assert_true(ends_with(s.file, "tests/unit/test_symbols.c"));
-	assert_int_equal(s.line, call_line);
+	assert_int_equal(s.level_count, 1);
+	assert_non_null(name_of(s));
+	assert_string_equal(name_of(s), name);
+	assert_true(ends_with(s.levels[0].file, "tests/unit/test_symbols.c"));
+	assert_int_equal(s.levels[0].line, call_line);
 	call = (const uint8_t *)(load_base + s.address);
 	assert_true(call < end && end - call <= 7);
 	/* call rel32, or an indirect one, perhaps of r8 to r15 */
@@ -188,13 +194,13 @@ static void test_pc(void **state)
 	file_open(&f, self_fd());
 	address = calls_directly(1);
 	s = look_up(&f, pc_frame(address));
-	assert_string_equal(s.function, "calls_directly");
+	assert_string_equal(name_of(s), "calls_directly");
 	assert_int_equal(s.address, (uintptr_t)address - load_base);
 	assert_int_equal(s.function_offset, address - (uint8_t *)calls_directly);
 	s = look_up(&f, pc_frame(address - 1));
 	assert_int_equal(s.address, (uintptr_t)address - 1 - load_base);
 	s = look_up(&f, pc_frame((void *)calls_by_pointer));
-	assert_string_equal(s.function, "calls_by_pointer");
+	assert_string_equal(name_of(s), "calls_by_pointer");
 	assert_int_equal(s.function_offset, 0);
 }
 
@@ -206,22 +212,22 @@ static void test_unknown(void **state)
 	(void)state;
 	file_open(&f, self_fd());
 	s = look_up(&f, ht_frame_native(HT_FRAME_CALL, 0, 0x7fffffff00));
-	assert_null(s.function);
-	assert_null(s.file);
-	assert_int_equal(s.line, 0);
+	assert_null(name_of(s));
+	assert_null(s.levels[0].file);
+	assert_int_equal(s.levels[0].line, 0);
 	assert_int_equal(s.address, 0x7fffffff00);
 	/* neither added nor of a known module */
 	s = symbolizer_find(f.symbols, pc_frame((void *)calls_directly));
-	assert_null(s.function);
+	assert_null(name_of(s));
 	assert_int_equal(s.address, (uintptr_t)calls_directly - load_base);
 	s = look_up(&f, ht_frame_native(HT_FRAME_CALL, 1, 0x1234));
-	assert_null(s.function);
+	assert_null(name_of(s));
 	assert_int_equal(s.address, 0x1234);
 	s = look_up(&f, ht_frame_raw(1, 0x7f0000001234));
-	assert_null(s.function);
+	assert_null(name_of(s));
 	assert_int_equal(s.address, 0x7f0000001234);
 	s = look_up(&f, ht_frame_native(HT_FRAME_MARKER, 0, 0x1234));
-	assert_null(s.function);
+	assert_null(name_of(s));
 	assert_int_equal(s.address, 0);
 }
 
@@ -240,19 +246,19 @@ static void test_many(void **state)
 	(void)state;
 	file_open(&f, self_fd());
 	first = look_up(&f, one);
-	assert_int_equal(symbolizer_add(f.symbols, &f.image, frames, ARRAY_SIZE(frames)), 0);
+	assert_int_equal(symbolizer_add(f.symbols, frames, ARRAY_SIZE(frames)), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
 		struct symbol s = symbolizer_find(f.symbols, frames[i]);
 
 		if (!names[i])
-			assert_null(s.function);
+			assert_null(name_of(s));
 		else
-			assert_string_equal(s.function, names[i]);
+			assert_string_equal(name_of(s), names[i]);
 	}
 	/* looked up once: the text of then is the text of now */
 	second = symbolizer_find(f.symbols, one);
-	assert_ptr_equal(first.function, second.function);
-	assert_int_equal(symbolizer_add(f.symbols, &f.image, NULL, 0), 0);
+	assert_ptr_equal(name_of(first), name_of(second));
+	assert_int_equal(symbolizer_add(f.symbols, NULL, 0), 0);
 }
 
 /* --- names of other languages ---------------------------------------------------------------- */
@@ -289,13 +295,13 @@ static void test_demangled(void **state)
 
 	(void)state;
 	file_open(&f, self_fd());
-	assert_string_equal(look_up(&f, pc_frame((void *)cxx_name)).function,
+	assert_string_equal(name_of(look_up(&f, pc_frame((void *)cxx_name))),
 		"int outer::inner<outer::key>(std::vector<outer::key, std::allocator<outer::key> > "
 		"const&)");
-	assert_string_equal(look_up(&f, pc_frame((void *)rust_legacy_name)).function,
+	assert_string_equal(name_of(look_up(&f, pc_frame((void *)rust_legacy_name))),
 		"core::fmt::Formatter::pad");
-	assert_string_equal(look_up(&f, pc_frame((void *)rust_v0_name)).function, "mycrate::foo");
-	assert_string_equal(look_up(&f, pc_frame((void *)broken_name)).function, "_ZN5outer5inn");
+	assert_string_equal(name_of(look_up(&f, pc_frame((void *)rust_v0_name))), "mycrate::foo");
+	assert_string_equal(name_of(look_up(&f, pc_frame((void *)broken_name))), "_ZN5outer5inn");
 }
 
 static const char cxx_source[] = "#include <string>\n"
@@ -357,9 +363,9 @@ static void test_cxx(void **state)
 	assert_int_equal(info->function_count, 1);
 	file_open(&f, fd);
 	s = look_up(&f, ht_frame_native(HT_FRAME_PC, 0, info->functions[0].address));
-	assert_string_equal(s.function, "shop::cart<int>::add(int const&)");
-	assert_true(ends_with(s.file, "/shop.cc"));
-	assert_true(s.line >= 6 && s.line <= 9);
+	assert_string_equal(name_of(s), "shop::cart<int>::add(int const&)");
+	assert_true(ends_with(s.levels[0].file, "/shop.cc"));
+	assert_true(s.levels[0].line >= 6 && s.levels[0].line <= 9);
 	assert_int_equal(s.function_offset, 0);
 	file_release(&f);
 }
@@ -393,12 +399,12 @@ static bool try_file(int fd)
 	bool known = false;
 
 	file_open(&f, dup(fd));
-	assert_int_equal(symbolizer_add(f.symbols, &f.image, frames, ARRAY_SIZE(frames)), 0);
+	assert_int_equal(symbolizer_add(f.symbols, frames, ARRAY_SIZE(frames)), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(frames); i++) {
 		struct symbol s = symbolizer_find(f.symbols, frames[i]);
 
-		known |= s.function && strlen(s.function);
-		assert_true(!s.file || strlen(s.file) < 100000);
+		known |= name_of(s) && strlen(name_of(s));
+		assert_true(!s.levels[0].file || strlen(s.levels[0].file) < 100000);
 	}
 	file_release(&f);
 	return known;
@@ -420,17 +426,16 @@ static void test_no_elf(void **state)
 
 static void test_unopened(void **state)
 {
-	struct module module = { .path = (char *)"gone", .fd = -1 };
-	struct image image = { .modules = &module, .module_count = 1 };
 	struct symbolizer *symbols = symbolizer_new();
 	uint64_t frame = pc_frame((void *)test_pc);
 	struct symbol s;
 
 	(void)state;
 	assert_non_null(symbols);
-	assert_int_equal(symbolizer_add(symbols, &image, &frame, 1), 0);
+	assert_int_equal(symbolizer_set_module(symbols, 0, "gone", -1), 0);
+	assert_int_equal(symbolizer_add(symbols, &frame, 1), 0);
 	s = symbolizer_find(symbols, frame);
-	assert_null(s.function);
+	assert_null(name_of(s));
 	assert_int_equal(s.address, (uintptr_t)test_pc - load_base);
 	symbolizer_free(symbols);
 	symbolizer_free(NULL);

@@ -9,13 +9,9 @@
 
 #include "../base/clock.h"
 #include "../base/err.h"
-#include "../model/leaks.h"
-#include "../render/leaks_report.h"
-#include "../symbol/symbolizer.h"
-#include "../trace/session.h"
 #include "commands.h"
 #include "dry_run.h"
-#include "output.h"
+#include "reporter.h"
 
 struct leaks_options {
 	uint64_t pid;
@@ -55,11 +51,14 @@ static const struct option leaks_options[] = {
 };
 /* clang-format on */
 
+/* Reports that may wait for their names; then new ones are left out. */
+#define PENDING_MAX 4
+
 /* One run over one program image: a process that calls exec begins another. */
 struct run {
 	const struct leaks_options *options;
 	struct session *session;
-	struct symbolizer *symbols;
+	struct reporter *reporter; /* this and the output are of the whole run */
 	struct output *output;
 	struct host_clock host;
 	int signal_fd;
@@ -67,7 +66,7 @@ struct run {
 	uint64_t reported_ns;
 	uint64_t disarmed_ns; /* 0: still counting */
 	uint64_t end_ns; /* of the whole run, whatever the image; UINT64_MAX: none, 0: not begun */
-	uint64_t left_out; /* reports that no one was ready to read */
+	uint64_t left_out; /* reports that no one was ready to read, or whose names took too long */
 	uint64_t reports;  /* of the whole run */
 };
 
@@ -81,77 +80,41 @@ static double min_age_s(const struct run *run, double elapsed_s)
 	return elapsed_s / 2;
 }
 
-static int add_symbols(
-	struct run *run, const struct snapshot *snapshot, const struct leaks_selection *selection)
+static struct report_form report_form(const struct leaks_options *o)
 {
-	const struct profile *p = session_profile(run->session);
-	struct buffer frames CLEANUP_BUFFER = { 0 };
-
-	for (uint32_t i = 0; i < selection->count; i++) {
-		const struct profile_stack *s =
-			&p->stacks[snapshot->sites[selection->sites[i]].stack];
-
-		buffer_append(
-			&frames, p->frames + s->first_frame, s->frame_count * sizeof(*p->frames));
-	}
-	if (buffer_failed(&frames))
-		return -ENOMEM;
-	return symbolizer_add(run->symbols, session_image(run->session),
-		(const uint64_t *)(void *)frames.data, frames.length / sizeof(uint64_t));
-}
-
-static int select_sites(
-	const struct run *run, const struct snapshot *snapshot, struct leaks_selection *selection)
-{
-	const struct leaks_options *o = run->options;
 	bool all = o->json && (!o->min_age_given || !o->min_age_ns);
-	uint32_t top = (uint32_t)(o->top_given ? o->top : o->json ? 0 : 10);
 
-	return leaks_select(snapshot, all ? LEAKS_ALL : LEAKS_AGED, top, selection);
+	return (struct report_form){
+		.json = o->json,
+		.filter = all ? LEAKS_ALL : LEAKS_AGED,
+		.top = (uint32_t)(o->top_given ? o->top
+				  : o->json    ? 0
+					       : 10),
+		.style = { common_wants_color(&o->common), o->common.verbose > 0 },
+	};
 }
 
-static void render(struct run *run, struct leaks_report *r, struct buffer *out)
-{
-	const struct leaks_options *o = run->options;
-	struct text_style style = { common_wants_color(&o->common), o->common.verbose > 0 };
-
-	process_read_memory(r->process, r->ended != NULL, &r->memory);
-	host_read_usage(&run->host, &r->host);
-	if (o->json)
-		leaks_render_json(r, out);
-	else
-		leaks_render_text(r, &style, out);
-}
-
+/* Takes a snapshot for a report; `ended` is a constant, or NULL. */
 static int report(struct run *run, const char *ended)
 {
-	struct snapshot snapshot CLEANUP(snapshot_release) = { 0 };
-	struct leaks_selection selection CLEANUP(leaks_release) = { 0 };
-	struct buffer out CLEANUP_BUFFER = { 0 };
+	struct snapshot snapshot = { 0 };
 	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
-	double elapsed_s = (double)(now - run->armed_ns) / NS_PER_S;
-	int error = session_read(run->session, min_age_s(run, elapsed_s), &snapshot);
-
-	if (error)
-		return error;
-	if (select_sites(run, &snapshot, &selection) || add_symbols(run, &snapshot, &selection))
-		return err(-ENOMEM, "out of memory");
-	struct leaks_report r = {
-		.process = session_process(run->session),
-		.profile = session_profile(run->session),
-		.snapshot = &snapshot,
-		.symbols = run->symbols,
-		.selection = &selection,
-		.elapsed_s = elapsed_s,
+	struct report_figures figures = {
+		.elapsed_s = (double)(now - run->armed_ns) / NS_PER_S,
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
 		.mode = "exact",
 		.mode_why = run->options->mode ? "asked for" : "auto: no budget is kept yet",
 	};
-	render(run, &r, &out);
+	int error = session_read(run->session, min_age_s(run, figures.elapsed_s), &snapshot);
+
+	if (error)
+		return error;
+	process_read_memory(session_process(run->session), ended != NULL, &figures.memory);
+	host_read_usage(&run->host, &figures.host);
 	run->reported_ns = now;
 	run->reports++;
-	return output_add(run->output, &out);
+	return reporter_submit(run->reporter, run->session, &snapshot, &figures);
 }
 
 /* Reads a pending signal; SIGUSR1 asks for a report, the others for the end. */
@@ -169,57 +132,74 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
-/* Writes on, or makes a report; not one that would only wait behind another for a slow reader. */
-static int progress(struct run *run, int event)
+/* A report while the run goes on; not one that would only wait behind others. */
+static int report_now(struct run *run)
 {
-	if (event == SESSION_WRITABLE)
-		return output_flush(run->output);
-	if (output_pending(run->output)) {
-		if (!run->left_out++)
-			warn("nobody reads the reports: until someone does they are left out");
-		return 0;
-	}
-	return report(run, NULL);
+	bool unread = output_pending(run->output);
+
+	if (!unread && reporter_pending(run->reporter) < PENDING_MAX)
+		return report(run, NULL);
+	if (!run->left_out++)
+		warn("%s: until then they are left out",
+			unread ? "nobody reads the reports until someone does"
+			       : "names take longer than --every leaves time for");
+	return 0;
+}
+
+/* When the deadline of a report or of the run has come: why the run ended, or NULL. */
+static const char *end_at_deadline(const struct run *run)
+{
+	const struct leaks_options *o = run->options;
+
+	if (clock_monotonic_ns() >= run->end_ns)
+		return "duration";
+	return o->count_given && run->reports + 1 >= o->count ? "count" : NULL;
 }
 
 /* Reports until the run ends, but not its last report: why it ended is in *ended. 0 or -errno. */
 static int follow(struct run *run, const char **ended)
 {
-	const struct leaks_options *o = run->options;
-	uint64_t next = run->armed_ns + o->every_ns;
+	uint64_t every = run->options->every_ns, next = run->armed_ns + every;
 
 	for (;;) {
-		int event = session_wait(run->session, earlier(next, run->end_ns), run->signal_fd,
-			output_pending(run->output) ? STDOUT_FILENO : -1);
+		struct pollfd fds[] = {
+			{ .fd = run->signal_fd, .events = POLLIN },
+			{ .fd = reporter_fd(run->reporter), .events = POLLIN },
+			{ .fd = output_pending(run->output) ? STDOUT_FILENO : -1,
+				.events = POLLOUT },
+		};
+		int event = session_wait(
+			run->session, earlier(next, run->end_ns), fds, ARRAY_SIZE(fds));
+		int error = event < 0 ? event : 0;
 
-		if (event < 0)
-			return event;
+		if (!error && fds[0].revents) {
+			if (asks_to_end(run)) {
+				*ended = "signal";
+				return 0;
+			}
+			error = report_now(run);
+		}
+		if (!error && fds[1].revents)
+			error = reporter_take(run->reporter, run->output);
+		if (!error && fds[2].revents)
+			error = output_flush(run->output);
+		if (error)
+			return error;
 		if (event == SESSION_TARGET_EXIT || event == SESSION_TARGET_EXEC) {
 			*ended = event == SESSION_TARGET_EXIT ? "target_exit" : "target_exec";
 			return 0;
 		}
-		if (event == SESSION_SIGNAL && asks_to_end(run)) {
-			*ended = "signal";
+		if (event != SESSION_DEADLINE)
+			continue;
+		*ended = end_at_deadline(run);
+		if (*ended)
 			return 0;
-		}
-		if (event == SESSION_DEADLINE) {
-			uint64_t now = clock_monotonic_ns();
-
-			if (now >= run->end_ns) {
-				*ended = "duration";
-				return 0;
-			}
-			if (o->count_given && run->reports + 1 >= o->count) {
-				*ended = "count";
-				return 0;
-			}
-			/* Reports that take longer than the interval are not made up for. */
-			while (next <= now)
-				next += o->every_ns;
-		}
-		event = progress(run, event);
-		if (event)
-			return event;
+		/* Reports that take longer than the interval are not made up for. */
+		for (uint64_t now = clock_monotonic_ns(); next <= now;)
+			next += every;
+		error = report_now(run);
+		if (error)
+			return error;
 	}
 }
 
@@ -228,9 +208,6 @@ static int start(struct run *run)
 	const struct leaks_options *o = run->options;
 	int error;
 
-	run->symbols = symbolizer_new();
-	if (!run->symbols)
-		return err(-ENOMEM, "out of memory");
 	error = session_open(&run->session, (pid_t)o->pid);
 	if (!error)
 		error = session_load(run->session, &o->limits);
@@ -250,14 +227,6 @@ static int start(struct run *run)
 	return 0;
 }
 
-static void release(struct run *run)
-{
-	session_close(run->session);
-	symbolizer_free(run->symbols);
-	run->session = NULL;
-	run->symbols = NULL;
-}
-
 /*
  * The process runs another program: attaches to that before the last report on the old one, which says how it went
  * on. 1: *run is the new image's; 0: there is none, and the old one's last report was it.
@@ -275,8 +244,10 @@ static int next_image(struct run *run)
 	error = report(run, failed && process_ended(session_process(run->session)) ? "target_exit"
 										   : "target_exec");
 	next.reports = run->reports;
-	release(run);
+	session_close(run->session);
 	*run = next;
+	if (!error && !failed)
+		error = reporter_begin(run->reporter, run->session);
 	return error ? error : !failed;
 }
 
@@ -284,6 +255,8 @@ static int run_images(struct run *run)
 {
 	int error = start(run), more = 1;
 
+	if (!error)
+		error = reporter_begin(run->reporter, run->session);
 	while (!error && more == 1) {
 		const char *ended = NULL;
 
@@ -335,19 +308,23 @@ static int print_plan(const struct leaks_options *o)
 
 static int leaks(const struct leaks_options *o)
 {
+	struct report_form form = report_form(o);
 	struct output output = { 0 };
 	struct run run = { .options = o, .output = &output, .signal_fd = signals_open() };
 	int error;
 
 	if (run.signal_fd < 0)
 		return err(-errno, "cannot handle signals: %s", strerror(errno));
-	error = run_images(&run);
-	release(&run);
+	run.reporter = reporter_new(&form);
+	error = run.reporter ? run_images(&run) : -ENOMEM;
+	session_close(run.session);
 	if (run.left_out)
-		warn("%llu reports were left out: no one read them in time",
-			(unsigned long long)run.left_out);
+		warn("%llu reports were left out", (unsigned long long)run.left_out);
+	if (!error)
+		error = reporter_finish(run.reporter, &output, run.signal_fd);
 	if (!error)
 		error = output_drain(&output, run.signal_fd);
+	reporter_free(run.reporter);
 	output_release(&output);
 	close(run.signal_fd);
 	return error;

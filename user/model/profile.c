@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "../base/table.h"
 
 /*
@@ -96,6 +97,69 @@ int profile_add_stack(struct profile *p, const uint64_t *frames, uint16_t count,
 		.flags = flags,
 	};
 	p->frame_count += count;
+	return 0;
+}
+
+int profile_tail(const struct profile *p, uint32_t modules, uint32_t stacks, struct profile *tail)
+{
+	uint32_t first_frame =
+		stacks < p->stack_count ? p->stacks[stacks].first_frame : p->frame_count;
+	struct profile copy CLEANUP(profile_release) = {
+		.stack_count = p->stack_count - stacks,
+		.frame_count = p->frame_count - first_frame,
+	};
+
+	copy.stacks = calloc((size_t)copy.stack_count + 1, sizeof(*copy.stacks));
+	copy.frames = calloc((size_t)copy.frame_count + 1, sizeof(*copy.frames));
+	if (!copy.stacks || !copy.frames)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < copy.stack_count; i++) {
+		copy.stacks[i] = p->stacks[stacks + i];
+		copy.stacks[i].first_frame -= first_frame;
+	}
+	for (uint32_t i = 0; i < copy.frame_count; i++)
+		copy.frames[i] = p->frames[first_frame + i];
+	for (uint32_t i = modules; i < p->module_count; i++) {
+		const struct profile_module *m = &p->modules[i];
+
+		if (profile_add_module(&copy, m->path, m->build_id, m->allocator))
+			return -ENOMEM;
+	}
+	*tail = copy;
+	copy = (struct profile){ 0 };
+	return 0;
+}
+
+int profile_append(struct profile *p, struct profile *tail)
+{
+	struct profile_module *modules =
+		grown(p->modules, p->module_count, tail->module_count, sizeof(*modules));
+	struct profile_stack *stacks;
+	uint64_t *frames;
+
+	if (tail->module_count && !modules)
+		return -ENOMEM;
+	p->modules = modules;
+	stacks = grown(p->stacks, p->stack_count, tail->stack_count, sizeof(*stacks));
+	if (tail->stack_count && !stacks)
+		return -ENOMEM;
+	p->stacks = stacks;
+	frames = grown(p->frames, p->frame_count, tail->frame_count, sizeof(*frames));
+	if (tail->frame_count && !frames)
+		return -ENOMEM;
+	p->frames = frames;
+	for (uint32_t i = 0; i < tail->stack_count; i++) {
+		stacks[p->stack_count + i] = tail->stacks[i];
+		stacks[p->stack_count + i].first_frame += p->frame_count;
+	}
+	for (uint32_t i = 0; i < tail->frame_count; i++)
+		frames[p->frame_count + i] = tail->frames[i];
+	for (uint32_t i = 0; i < tail->module_count; i++)
+		modules[p->module_count + i] = tail->modules[i];
+	p->stack_count += tail->stack_count;
+	p->frame_count += tail->frame_count;
+	p->module_count += tail->module_count;
+	tail->module_count = 0; /* their strings have moved */
 	return 0;
 }
 

@@ -48,6 +48,13 @@ int profile_add_module(
 	struct profile *p, const char *path, const char *build_id, const char *allocator);
 /* The next stack, in the order of the kernel's ids. 0 or -ENOMEM. */
 int profile_add_stack(struct profile *p, const uint64_t *frames, uint16_t count, uint16_t flags);
+/*
+ * Copies what has come since there were so many modules and stacks, for a reader elsewhere that has the rest. The
+ * caller releases *tail. 0 or -ENOMEM.
+ */
+int profile_tail(const struct profile *p, uint32_t modules, uint32_t stacks, struct profile *tail);
+/* Appends such a tail; its strings move. 0 or -ENOMEM, *p then unchanged. */
+int profile_append(struct profile *p, struct profile *tail);
 void profile_release(struct profile *p);
 
 struct site_figures {

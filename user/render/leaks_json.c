@@ -85,22 +85,22 @@ static void health(struct json *j, const struct snapshot *s)
 static void surroundings(struct json *j, const struct leaks_report *r)
 {
 	json_open(j, "process", '{');
-	json_bytes(j, "rss_bytes", r->memory.rss);
-	json_bytes(j, "pss_bytes", r->memory.pss);
-	json_bytes(j, "swap_bytes", r->memory.swap);
-	json_bytes(j, "limit_bytes", r->memory.limit);
+	json_bytes(j, "rss_bytes", r->figures->memory.rss);
+	json_bytes(j, "pss_bytes", r->figures->memory.pss);
+	json_bytes(j, "swap_bytes", r->figures->memory.swap);
+	json_bytes(j, "limit_bytes", r->figures->memory.limit);
 	json_close(j, '}');
 	json_open(j, "host", '{');
-	json_uint(j, "mem_total", r->host.mem_total);
-	json_uint(j, "mem_available", r->host.mem_available);
-	if (r->host.cpu < 0)
+	json_uint(j, "mem_total", r->figures->host.mem_total);
+	json_uint(j, "mem_available", r->figures->host.mem_available);
+	if (r->figures->host.cpu < 0)
 		json_null(j, "cpu");
 	else
-		json_double(j, "cpu", r->host.cpu, 4);
+		json_double(j, "cpu", r->figures->host.cpu, 4);
 	json_close(j, '}');
 }
 
-static const char *frame_kind(uint64_t frame)
+static const char *frame_kind(uint64_t frame, bool jit)
 {
 	switch (ht_frame_tag(frame)) {
 	case HT_FRAME_CALL:
@@ -111,10 +111,11 @@ static const char *frame_kind(uint64_t frame)
 	case HT_FRAME_KERNEL:
 		return "kernel";
 	default:
-		return "unknown";
+		return jit ? "jit" : "unknown";
 	}
 }
 
+/* A frame a level: consumers of lists of functions need not know of inlining. */
 static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 {
 	struct symbol symbol = symbolizer_find(r->symbols, word);
@@ -122,19 +123,23 @@ static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 
 	if (ht_frame_tag(word) == HT_FRAME_CALL || ht_frame_tag(word) == HT_FRAME_PC)
 		m = &r->profile->modules[ht_frame_module(word)];
-	json_open(j, NULL, '{');
-	json_string(j, "function", symbol.function);
-	json_string(j, "file", symbol.file);
-	if (symbol.line)
-		json_uint(j, "line", symbol.line);
-	else
-		json_null(j, "line");
-	json_string(j, "module", m ? m->path : NULL);
-	json_string(j, "build_id", m ? m->build_id : NULL);
-	json_uint(j, "offset", symbol.address);
-	json_bool(j, "inlined", false);
-	json_string(j, "kind", frame_kind(word));
-	json_close(j, '}');
+	for (uint32_t i = 0; i < symbol.level_count; i++) {
+		const struct symbol_level *level = &symbol.levels[i];
+
+		json_open(j, NULL, '{');
+		json_string(j, "function", level->function);
+		json_string(j, "file", level->file);
+		if (level->line)
+			json_uint(j, "line", level->line);
+		else
+			json_null(j, "line");
+		json_string(j, "module", m ? m->path : NULL);
+		json_string(j, "build_id", m ? m->build_id : NULL);
+		json_uint(j, "offset", symbol.address);
+		json_bool(j, "inlined", level->inlined);
+		json_string(j, "kind", frame_kind(word, symbol.jit));
+		json_close(j, '}');
+	}
 }
 
 static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
@@ -177,15 +182,15 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_string(j, "kind", "leaks");
 	json_string(j, "scope", "process");
 	json_string(j, "time", clock_format(time, r->snapshot->realtime_ns));
-	json_double(j, "elapsed_s", r->elapsed_s, 3);
-	json_double(j, "interval_s", r->interval_s, 3);
+	json_double(j, "elapsed_s", r->figures->elapsed_s, 3);
+	json_double(j, "interval_s", r->figures->interval_s, 3);
 	json_double(j, "min_age_s", r->snapshot->min_age_s, 3);
-	json_string(j, "ended", r->ended);
+	json_string(j, "ended", r->figures->ended);
 	target(j, r);
 	json_open(j, "mode", '{');
-	json_string(j, "name", r->mode);
+	json_string(j, "name", r->figures->mode);
 	json_uint(j, "sample_bytes", 1);
-	json_string(j, "why", r->mode_why);
+	json_string(j, "why", r->figures->mode_why);
 	json_close(j, '}');
 	totals(j, &r->snapshot->totals);
 	health(j, r->snapshot);

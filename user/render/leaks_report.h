@@ -9,19 +9,25 @@
 #include "../symbol/symbolizer.h"
 #include "../target/process.h"
 
+/* What stands beside the snapshot, taken at the same time. */
+struct report_figures {
+	struct process_memory memory;
+	struct host_usage host;
+	double elapsed_s;  /* since armed */
+	double interval_s; /* since the report before */
+	const char *
+		ended; /* NULL: it goes on; else why it ended, as in JSON; a constant, as the next two */
+	const char *mode;
+	const char *mode_why;
+};
+
 struct leaks_report {
 	const struct process *process;
 	const struct profile *profile;
 	const struct snapshot *snapshot;
 	const struct symbolizer *symbols;
 	const struct leaks_selection *selection;
-	struct process_memory memory;
-	struct host_usage host;
-	double elapsed_s;  /* since armed */
-	double interval_s; /* since the report before */
-	const char *ended; /* NULL: it goes on; else why it ended, as in JSON */
-	const char *mode;
-	const char *mode_why;
+	const struct report_figures *figures;
 };
 
 /* One object on one line: schema heaptap/1, kind "leaks". */

@@ -61,12 +61,13 @@ static void heading(const struct printer *p)
 	clean(p, r->process->comm);
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
-	buffer_format(p->out, "  mode %s  allocator ", r->mode);
+	buffer_format(p->out, "  mode %s  allocator ", r->figures->mode);
 	allocators(p);
-	buffer_format(p->out, "  watched %s  at %s", format_duration(elapsed, r->elapsed_s),
+	buffer_format(p->out, "  watched %s  at %s",
+		format_duration(elapsed, r->figures->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));
-	if (r->ended)
-		buffer_format(p->out, "  ended: %s", r->ended);
+	if (r->figures->ended)
+		buffer_format(p->out, "  ended: %s", r->figures->ended);
 	buffer_text(p->out, "\n");
 }
 
@@ -79,12 +80,15 @@ static void figures(const struct printer *p)
 	buffer_format(p->out, "  live       %s in %s blocks, peak %s",
 		format_bytes(a, t->live_bytes), format_count(b, t->live_count),
 		format_bytes(c, t->peak_live_bytes));
-	if (r->memory.rss >= 0)
-		buffer_format(p->out, "; RSS %s", format_bytes(d, (uint64_t)r->memory.rss));
-	if (r->memory.swap > 0)
-		buffer_format(p->out, ", swap %s", format_bytes(d, (uint64_t)r->memory.swap));
-	if (r->memory.limit >= 0)
-		buffer_format(p->out, ", limit %s", format_bytes(d, (uint64_t)r->memory.limit));
+	if (r->figures->memory.rss >= 0)
+		buffer_format(
+			p->out, "; RSS %s", format_bytes(d, (uint64_t)r->figures->memory.rss));
+	if (r->figures->memory.swap > 0)
+		buffer_format(
+			p->out, ", swap %s", format_bytes(d, (uint64_t)r->figures->memory.swap));
+	if (r->figures->memory.limit >= 0)
+		buffer_format(
+			p->out, ", limit %s", format_bytes(d, (uint64_t)r->figures->memory.limit));
 	buffer_format(p->out, "\n  allocated  %s in %s blocks, freed %s in %s",
 		format_bytes(a, t->alloc_bytes), format_count(b, t->alloc_count),
 		format_bytes(c, t->free_bytes), format_count(d, t->free_count));
@@ -158,6 +162,26 @@ static void losses(const struct printer *p)
 	reasons(p, unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS);
 }
 
+/* The offset tells where in the machine code of a function a call is: no inlined one has its own. */
+static void level(const struct printer *p, const struct symbol *s, const struct symbol_level *l)
+{
+	buffer_text(p->out, "      ");
+	if (l->function) {
+		clean(p, l->function);
+		if (!l->inlined)
+			buffer_format(p->out, "+0x%" PRIx64, s->function_offset);
+	} else {
+		buffer_format(p->out, "0x%" PRIx64, s->address);
+	}
+	if (l->inlined)
+		buffer_text(p->out, " (inlined)");
+	if (l->file) {
+		buffer_text(p->out, " ");
+		clean(p, p->style->full_paths ? l->file : base_name(l->file));
+		buffer_format(p->out, ":%u", l->line);
+	}
+}
+
 static void frame(const struct printer *p, uint64_t word)
 {
 	const struct leaks_report *r = p->report;
@@ -165,26 +189,18 @@ static void frame(const struct printer *p, uint64_t word)
 	enum ht_frame_tag tag = ht_frame_tag(word);
 	const char *path = tag == HT_FRAME_CALL || tag == HT_FRAME_PC
 				   ? r->profile->modules[ht_frame_module(word)].path
+			   : s.jit ? "JIT"
 				   : "no file";
 
-	buffer_text(p->out, "      ");
-	if (s.function) {
-		clean(p, s.function);
-		buffer_format(p->out, "+0x%" PRIx64, s.function_offset);
-	} else {
-		buffer_format(p->out, "0x%" PRIx64, s.address);
+	for (uint32_t i = 0; i < s.level_count; i++) {
+		level(p, &s, &s.levels[i]);
+		paint(p, DIM);
+		buffer_text(p->out, " (");
+		clean(p, p->style->full_paths ? path : base_name(path));
+		buffer_text(p->out, ")");
+		paint(p, PLAIN);
+		buffer_text(p->out, "\n");
 	}
-	if (s.file) {
-		buffer_text(p->out, " ");
-		clean(p, p->style->full_paths ? s.file : base_name(s.file));
-		buffer_format(p->out, ":%u", s.line);
-	}
-	paint(p, DIM);
-	buffer_text(p->out, " (");
-	clean(p, p->style->full_paths ? path : base_name(path));
-	buffer_text(p->out, ")");
-	paint(p, PLAIN);
-	buffer_text(p->out, "\n");
 }
 
 static void site(const struct printer *p, const struct site_figures *f)

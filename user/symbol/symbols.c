@@ -2,197 +2,230 @@
 #include "symbols.h"
 
 #include <elfutils/libdw.h>
-#include <elfutils/libdwfl.h>
 #include <errno.h>
 #include <libiberty/demangle.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "../target/insn.h"
+#include "../base/table.h"
+#include "code.h"
+#include "minidebug.h"
+#include "path.h"
+#include "sections.h"
+#include "source.h"
+#include "symtab.h"
 
-#define FILE_BYTES_MAX (2LL << 30)
-#define CODE_WINDOW    4096 /* bytes before a return address in which its call is looked for */
+enum text_kind { TEXT_NAME, TEXT_MANGLED, TEXT_PATH };
 
-static void end_dwfl(Dwfl **dwfl)
+struct request {
+	Elf *files[SYMBOLS_FILES + 1]; /* and what is packed in the module */
+	struct buffer minidebug;
+	Dwarf *dwarf, *supplementary;
+	struct code code;
+	size_t count; /* of addresses: sorted, each once */
+	uint64_t *addresses;
+	struct symtab_match *matches;
+	struct source_place *places;
+	struct buffer levels; /* struct source_level [] */
+	struct table
+		texts; /* where a text stands in the file, and its kind -> where in the answer */
+	struct buffer *out;
+};
+
+static void end_request(struct request *r)
 {
-	if (*dwfl)
-		dwfl_end(*dwfl);
+	dwarf_end(r->dwarf);
+	dwarf_end(r->supplementary);
+	for (size_t i = 0; i < ARRAY_SIZE(r->files); i++)
+		elf_end(r->files[i]);
+	buffer_release(&r->minidebug);
+	free(r->addresses);
+	free(r->matches);
+	free(r->places);
+	buffer_release(&r->levels);
+	table_release(&r->texts);
 }
 
-static uint32_t add_text(struct buffer *out, const char *text)
-{
-	size_t at = out->length;
+/* --- files ----------------------------------------------------------------------------------- */
 
-	buffer_append(out, text, strlen(text) + 1);
-	return at < SYMBOLS_NO_TEXT ? (uint32_t)at : SYMBOLS_NO_TEXT;
+static void open_dwarf(struct request *r)
+{
+	Elf *elf = r->files[SYMBOLS_MODULE];
+
+	if (!sections_have_dwarf(elf))
+		elf = r->files[SYMBOLS_DEBUG];
+	if (!elf)
+		return;
+	r->dwarf = dwarf_begin_elf(elf, DWARF_C_READ, NULL);
+	if (!r->dwarf)
+		return;
+	if (r->files[SYMBOLS_SUPPLEMENTARY])
+		r->supplementary =
+			dwarf_begin_elf(r->files[SYMBOLS_SUPPLEMENTARY], DWARF_C_READ, NULL);
+	/*
+	 * Without one elfutils would open the name that the file holds, of a FIFO perhaps. -1 is
+	 * its own mark of one that was looked for and not found (libdw/dwarf_getalt.c).
+	 */
+	dwarf_setalt(r->dwarf, r->supplementary ? r->supplementary : (Dwarf *)-1);
 }
 
-/* C++ and Rust names as their programmers wrote them; others as they are. */
-static uint32_t add_function(struct buffer *out, const char *mangled)
+static int open_files(struct request *r, const int *files, size_t count)
 {
-	char *name CLEANUP_FREE = cplus_demangle(mangled, DMGL_PARAMS | DMGL_ANSI | DMGL_AUTO);
-
-	return add_text(out, name ? name : mangled);
-}
-
-/* The file bytes behind an address: up to `bytes` of them before it. Returns how many there are. */
-static size_t read_code(Elf *elf, uint64_t address, uint8_t *code, size_t bytes)
-{
-	size_t count;
-
-	if (elf_getphdrnum(elf, &count))
-		return 0;
-	for (size_t i = 0; i < count; i++) {
-		GElf_Phdr ph;
-		Elf_Data *data;
-		size_t n = bytes;
-
-		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_LOAD || !(ph.p_flags & PF_X))
-			continue;
-		if (address <= ph.p_vaddr || address - ph.p_vaddr > ph.p_filesz)
-			continue;
-		if (n > address - ph.p_vaddr)
-			n = address - ph.p_vaddr;
-		data = elf_getdata_rawchunk(
-			elf, (int64_t)(ph.p_offset + (address - ph.p_vaddr) - n), n, ELF_T_BYTE);
-		if (!data || data->d_size < n)
-			return 0;
-		memcpy(code, data->d_buf, n);
-		return n;
-	}
+	for (size_t i = 0; i < count && i < SYMBOLS_FILES; i++)
+		r->files[i] = sections_open(files[i]);
+	if (!r->files[SYMBOLS_MODULE])
+		return -ENOEXEC;
+	r->files[SYMBOLS_FILES] = minidebug_open(r->files[SYMBOLS_MODULE], &r->minidebug);
+	code_open(&r->code, r->files[SYMBOLS_MODULE], files[SYMBOLS_MODULE]);
+	open_dwarf(r);
 	return 0;
 }
 
+/* --- the answer ------------------------------------------------------------------------------ */
+
+/* C++ and Rust names as their programmers wrote them; others as they are. */
+static char *demangled(const char *name)
+{
+	char *text = cplus_demangle(name, DMGL_PARAMS | DMGL_ANSI | DMGL_AUTO);
+
+	return text ? text : strdup(name);
+}
+
+static char *joined(const char *directory, const char *file)
+{
+	char *path;
+
+	if (!directory || *file == '/')
+		path = strdup(file);
+	else if (asprintf(&path, "%s/%s", directory, file) < 0)
+		path = NULL;
+	if (path)
+		path_clean(path);
+	return path;
+}
+
 /*
- * The call that returns to return_address: decoded from the function's start, or from a window
- * before it. Falls back to the byte before, which lies in the call.
+ * Each text of the files once: a demangled name costs more than all else of its frame. Where it
+ * stands tells it from others; a file's is of one unit, so of one directory.
  */
-static uint64_t call_address(Elf *elf, uint64_t return_address, uint64_t function)
+static uint32_t add_text(
+	struct request *r, const char *text, enum text_kind kind, const char *directory)
 {
-	uint8_t code[CODE_WINDOW];
-	uint64_t from_start = return_address - function;
-	size_t n, at;
+	char *copy CLEANUP_FREE = NULL;
+	uint32_t *at;
+	bool added;
 
-	n = read_code(
-		elf, return_address, code, from_start <= CODE_WINDOW ? from_start : CODE_WINDOW);
-	if (!n || insn_call_before(code, n, n, &at))
-		return return_address - 1;
-	return return_address - n + at;
-}
-
-/* The unit that covers an address, found by its ranges: clang writes no .debug_aranges. */
-static const char *line_in_units(Dwfl_Module *module, uint64_t address, int *number)
-{
-	Dwarf_Addr bias;
-
-	for (Dwarf_Die *unit = NULL; (unit = dwfl_module_nextcu(module, unit, &bias));) {
-		Dwarf_Line *line;
-
-		if (dwarf_haspc(unit, address - bias) != 1)
-			continue;
-		line = dwarf_getsrc_die(unit, address - bias);
-		if (!line || dwarf_lineno(line, number))
-			return NULL;
-		return dwarf_linesrc(line, NULL, NULL);
+	if (!text)
+		return SYMBOLS_NO_TEXT;
+	at = table_add(&r->texts, (uint64_t)(uintptr_t)text * 4 + kind, &added);
+	if (!at) {
+		r->out->failed = true;
+		return SYMBOLS_NO_TEXT;
 	}
-	return NULL;
+	if (!added)
+		return *at;
+	*at = r->out->length < SYMBOLS_NO_TEXT ? (uint32_t)r->out->length : SYMBOLS_NO_TEXT;
+	copy = kind == TEXT_MANGLED ? demangled(text)
+	       : kind == TEXT_PATH  ? joined(directory, text)
+				    : strdup(text);
+	if (copy)
+		buffer_append(r->out, copy, strlen(copy) + 1);
+	r->out->failed |= !copy;
+	return *at;
 }
 
-static const char *line_of(Dwfl_Module *module, uint64_t address, int *number)
+static uint32_t add_function(struct request *r, const struct source_level *level)
 {
-	Dwfl_Line *line = dwfl_module_getsrc(module, address);
-
-	return line ? dwfl_lineinfo(line, NULL, number, NULL, NULL, NULL)
-		    : line_in_units(module, address, number);
+	return add_text(r, level->function, level->mangled ? TEXT_MANGLED : TEXT_NAME, NULL);
 }
 
-static void answer_query(Dwfl_Module *module, Elf *elf, const struct symbols_query *query,
-	struct buffer *out, size_t index)
+/*
+ * The levels of one address. The real function is named by its symbol, which tells clones and cold
+ * parts apart, and by DWARF where there is none.
+ */
+static void answer_levels(struct request *r, size_t i, struct symbols_answer *a)
 {
-	struct symbols_answer a = {
-		.address = query->address, .function = SYMBOLS_NO_TEXT, .file = SYMBOLS_NO_TEXT
-	};
-	uint64_t function_start = 0;
-	GElf_Off offset = 0;
-	GElf_Sym symbol;
-	const char *name, *file;
-	int number = 0;
+	const struct source_place *place = &r->places[i];
+	const struct source_level *from =
+		(const struct source_level *)(const void *)r->levels.data + place->first_level;
+	struct symbols_level levels[SYMBOLS_MAX_LEVELS];
+	uint32_t n = place->level_count, last;
 
-	name = dwfl_module_addrinfo(module, query->address, &offset, &symbol, NULL, NULL, NULL);
-	if (name && *name) {
-		function_start = query->address - offset;
-		a.function = add_function(out, name);
-	}
+	if (n > SYMBOLS_MAX_LEVELS)
+		n = SYMBOLS_MAX_LEVELS;
+	levels[0] = (struct symbols_level){ SYMBOLS_NO_TEXT, SYMBOLS_NO_TEXT, 0 };
+	for (uint32_t k = 0; k < n; k++)
+		levels[k] = (struct symbols_level){
+			add_function(r, &from[k]),
+			add_text(r, from[k].file, TEXT_PATH, from[k].directory),
+			from[k].line,
+		};
+	last = n ? n - 1 : 0;
+	if (r->matches[i].name)
+		levels[last].function = add_text(r, r->matches[i].name, TEXT_MANGLED, NULL);
+	a->levels = (uint32_t)r->out->length;
+	a->level_count = last + 1;
+	buffer_append(r->out, levels, a->level_count * sizeof(*levels));
+}
+
+static void answer_query(struct request *r, const struct symbols_query *query, size_t index)
+{
+	size_t i = symtab_first(r->addresses, r->count, query->address);
+	uint64_t start = r->matches[i].name ? r->matches[i].start : r->places[i].start;
+	struct symbols_answer a = { .address = query->address };
+
 	if (query->is_call)
-		a.address = call_address(elf, query->address + 1, function_start);
-	if (a.function != SYMBOLS_NO_TEXT)
-		a.function_offset = a.address - function_start;
-	file = line_of(module, query->address, &number);
-	if (file && number > 0) {
-		a.file = add_text(out, file);
-		a.line = (uint32_t)number;
-	}
-	if (!buffer_failed(out))
-		memcpy(out->data + index * sizeof(a), &a, sizeof(a));
+		a.address = code_call_before(&r->code, query->address + 1, start);
+	if (start)
+		a.function_offset = a.address - start;
+	answer_levels(r, i, &a);
+	if (!buffer_failed(r->out))
+		memcpy(r->out->data + index * sizeof(a), &a, sizeof(a));
 }
 
-/* elfutils maps what it reads: a file that its owner cuts short meanwhile would kill us. So a copy. */
-static int private_copy(int fd)
+static int compare_addresses(const void *a, const void *b)
 {
-	struct stat st;
-	off_t at = 0;
-	CLEANUP_CLOSE int copy = -1;
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
 
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode) || st.st_size > FILE_BYTES_MAX)
-		return -ENOEXEC;
-	copy = memfd_create("heaptap-module", MFD_CLOEXEC);
-	while (copy >= 0 && at < st.st_size)
-		if (sendfile(copy, fd, &at, (size_t)(st.st_size - at)) <= 0)
-			break;
-	return copy < 0 ? -errno : TAKE_FD(copy);
+	return x < y ? -1 : x > y;
+}
+
+static int sort_addresses(struct request *r, const struct symbols_query *queries, size_t count)
+{
+	r->addresses = calloc(count + 1, sizeof(*r->addresses));
+	r->matches = calloc(count + 1, sizeof(*r->matches));
+	r->places = calloc(count + 1, sizeof(*r->places));
+	if (!r->addresses || !r->matches || !r->places)
+		return -ENOMEM;
+	for (size_t i = 0; i < count; i++)
+		r->addresses[i] = queries[i].address;
+	qsort(r->addresses, count, sizeof(*r->addresses), compare_addresses);
+	for (size_t i = 0; i < count; i++)
+		if (!i || r->addresses[i] != r->addresses[i - 1])
+			r->addresses[r->count++] = r->addresses[i];
+	return 0;
 }
 
 static int symbols_parse(
 	const int *files, size_t file_count, const struct buffer *in, struct buffer *out)
 {
-	static char *no_path;
-	static const Dwfl_Callbacks callbacks = {
-		.find_elf = dwfl_build_id_find_elf,
-		/* By build id alone: a debug link is a name that the target chose, of a FIFO perhaps. */
-		.find_debuginfo = dwfl_build_id_find_debuginfo,
-		.debuginfo_path = &no_path, /* the default: /usr/lib/debug */
-	};
 	const struct symbols_query *queries = (const void *)in->data;
 	size_t count = in->length / sizeof(*queries);
-	Dwfl *dwfl CLEANUP(end_dwfl) = dwfl_begin(&callbacks);
-	CLEANUP_CLOSE int own =
-		private_copy(file_count ? files[0] : -1); /* elfutils closes what it takes */
-	Dwfl_Module *module;
-	GElf_Addr bias;
-	char path[64];
-	Elf *elf;
+	struct request r CLEANUP(end_request) = { .out = out };
+	int error = open_files(&r, files, file_count);
 
-	if (own < 0)
-		return own;
-	if (!dwfl || !buffer_extend(out, count * sizeof(struct symbols_answer)))
+	if (!error)
+		error = sort_addresses(&r, queries, count);
+	if (!error)
+		error = symtab_find(r.files, ARRAY_SIZE(r.files), r.addresses, r.count, r.matches);
+	if (!error && r.dwarf)
+		error = source_find(r.dwarf, r.addresses, r.count, r.places, &r.levels);
+	if (error)
+		return error;
+	if (!buffer_extend(out, count * sizeof(struct symbols_answer)))
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", own);
-	/* Base 0, added to the file's own addresses: ours are those. */
-	module = dwfl_report_elf(dwfl, "module", path, own, 0, true);
-	if (!module)
-		return -ENOEXEC;
-	TAKE_FD(own);
-	dwfl_report_end(dwfl, NULL, NULL);
-	elf = dwfl_module_getelf(module, &bias);
-	if (!elf)
-		return -ENOEXEC;
 	for (size_t i = 0; i < count; i++)
-		answer_query(module, elf, &queries[i], out, i);
-	return 0;
+		answer_query(&r, &queries[i], i);
+	return buffer_failed(out);
 }
 
 const struct parser symbols_parser = { "symbols", symbols_parse };

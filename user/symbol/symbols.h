@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Names and lines of addresses in one ELF file: a parser of foreign bytes, called through
- * parse_request(). The file's own symbols, those of a separate debug file, and DWARF lines, by
- * elfutils.
+ * parse_request(). It opens nothing: it reads the files that it is given and no other.
  */
 #ifndef HEAPTAP_SYMBOLS_H
 #define HEAPTAP_SYMBOLS_H
 
 #include "../base/parse.h"
+
+enum symbols_file {
+	SYMBOLS_MODULE,
+	SYMBOLS_DEBUG,	       /* its separate debug file, or -1 */
+	SYMBOLS_SUPPLEMENTARY, /* what dwz took out of several debug files, or -1 */
+	SYMBOLS_FILES
+};
 
 struct symbols_query {
 	uint64_t address; /* in the ELF's own address space */
@@ -15,20 +21,26 @@ struct symbols_query {
 	uint32_t reserved;
 };
 
-#define SYMBOLS_NO_TEXT 0xffffffffU
+#define SYMBOLS_NO_TEXT	   0xffffffffU
+#define SYMBOLS_MAX_LEVELS 64U
 
 struct symbols_answer {
 	uint64_t address;	  /* of the instruction */
-	uint64_t function_offset; /* of it, from the function's first byte */
-	uint32_t function;	  /* texts: bytes from the answer's start, or SYMBOLS_NO_TEXT */
+	uint64_t function_offset; /* of it, from the first byte of the last level's function */
+	uint32_t levels;	  /* struct symbols_level []: bytes from the answer's start */
+	uint32_t
+		level_count; /* 1 to SYMBOLS_MAX_LEVELS: innermost first, all but the last inlined */
+};
+
+struct symbols_level {
+	uint32_t function; /* texts: bytes from the answer's start, or SYMBOLS_NO_TEXT */
 	uint32_t file;
 	uint32_t line; /* 0: unknown */
-	uint32_t reserved;
 };
 
 /*
- * in: struct symbols_query []; out: as many struct symbols_answer, then the texts. -ENOEXEC: no ELF
- * file.
+ * files: enum symbols_file; in: struct symbols_query []; out: as many struct symbols_answer, then
+ * levels and texts. -ENOEXEC: no ELF file.
  */
 extern const struct parser symbols_parser;
 

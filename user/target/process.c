@@ -189,6 +189,21 @@ void process_close(struct process *p)
 	*p = (struct process){ .pidfd = -1 };
 }
 
+int process_copy(const struct process *p, struct process *copy)
+{
+	struct process c = *p;
+
+	c.pidfd = -1;
+	c.exe = strdup(p->exe);
+	c.cgroup = strdup(p->cgroup);
+	if (!c.exe || !c.cgroup) {
+		process_close(&c);
+		return -ENOMEM;
+	}
+	*copy = c;
+	return 0;
+}
+
 bool process_ended(const struct process *p)
 {
 	struct pollfd fd = { .fd = p->pidfd, .events = POLLIN };

@@ -25,6 +25,8 @@ struct process {
  */
 int process_open(pid_t pid, struct process *p);
 void process_close(struct process *p);
+/* Who it is, for a report that comes when the process may be closed: no pidfd. 0 or -ENOMEM. */
+int process_copy(const struct process *p, struct process *copy);
 /*
  * A thread of it that is alive: the first one, unless that has called pthread_exit, which leaves a
  * process without mappings under its own id. 0: there is none any more.

@@ -342,7 +342,8 @@ static int follow_target(struct session *s)
 
 	sideband_read(&s->sideband, s->process.pid, &news);
 	/* The kernel half sees it too, also when records were lost. */
-	if (news.exec || session_after_exec(s))
+	s->exec_seen |= news.exec || session_after_exec(s);
+	if (s->exec_seen)
 		return SESSION_TARGET_EXEC;
 	s->stale = news.mapped;
 	/* A JIT maps code all the time: what it costs us to follow stays small. */
@@ -353,33 +354,38 @@ static int follow_target(struct session *s)
 	return refresh_image(s);
 }
 
-int session_wait(struct session *s, uint64_t deadline, int signal_fd, int output_fd)
+int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, size_t count)
 {
+	struct pollfd fds[2 + SESSION_MAX_WAITS] = {
+		{ .fd = s->process.pidfd, .events = POLLIN },
+		{ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN },
+	};
+
+	if (count > SESSION_MAX_WAITS)
+		return err(-EINVAL, "cannot wait for %zu descriptors", count);
+	memcpy(fds + 2, wanted, count * sizeof(*wanted));
 	for (;;) {
 		uint64_t now = clock_monotonic_ns();
 		uint64_t left_ms =
 			deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0;
-		struct pollfd fds[] = {
-			{ .fd = s->process.pidfd, .events = POLLIN },
-			{ .fd = signal_fd, .events = POLLIN },
-			{ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN },
-			{ .fd = output_fd, .events = POLLOUT },
-		};
+		bool ready = false;
 		int event;
 
-		if (poll(fds, ARRAY_SIZE(fds), left_ms < POLL_MS ? (int)left_ms : POLL_MS) < 0 &&
+		if (poll(fds, 2 + count, left_ms < POLL_MS ? (int)left_ms : POLL_MS) < 0 &&
 			errno != EINTR)
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
-		if (fds[1].revents)
-			return SESSION_SIGNAL;
-		if (fds[0].revents)
+		memcpy(wanted, fds + 2, count * sizeof(*wanted));
+		for (size_t i = 0; i < count; i++)
+			ready |= wanted[i].revents != 0;
+		if (!ready && fds[0].revents)
 			return SESSION_TARGET_EXIT;
 		event = follow_target(s);
-		if (event)
+		/* What the caller waits for comes first; an exec is remembered. */
+		if (event < 0 || (event && !ready))
 			return event;
-		if (fds[3].revents)
-			return SESSION_WRITABLE;
+		if (ready)
+			return SESSION_READY;
 		if (clock_monotonic_ns() >= deadline)
 			return SESSION_DEADLINE;
 	}

@@ -16,6 +16,7 @@
 #ifndef HEAPTAP_SESSION_H
 #define HEAPTAP_SESSION_H
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include "../model/profile.h"
@@ -41,17 +42,21 @@ const struct profile *session_profile(const struct session *s);
 
 enum session_event {
 	SESSION_DEADLINE, /* the time has come */
-	SESSION_WRITABLE, /* the output descriptor given can be written */
-	SESSION_SIGNAL,	  /* the descriptor given is readable */
+	SESSION_READY,	  /* one of the caller's descriptors is: its revents says so */
 	SESSION_TARGET_EXIT,
 	SESSION_TARGET_EXEC, /* another program runs in it: this session is over */
 };
 
+/* Descriptors of the caller's that one wait can take. */
+#define SESSION_MAX_WAITS 4
+
 /*
- * Sleeps until something happens, and meanwhile keeps tables and mappings up to date. Returns the
- * event, or -errno after a message.
+ * Sleeps until something happens, and meanwhile keeps tables and mappings up to date. fds are waited for as by
+ * poll(), negative ones left out; the caller looks at their revents first, for several things may have happened.
+ * Returns the event, or -errno after a message.
  */
-int session_wait(struct session *s, uint64_t deadline_monotonic_ns, int signal_fd, int output_fd);
+int session_wait(
+	struct session *s, uint64_t deadline_monotonic_ns, struct pollfd *fds, size_t count);
 
 /*
  * Reads all figures. While the session is armed they are a little askew: snapshot->totals.in_flight

@@ -24,6 +24,7 @@ struct session {
 	uint32_t generation;   /* of the ranges in the kernel */
 	uint32_t plan_modules; /* modules of the image that the plan has seen */
 	bool stale;	       /* the process has mapped code that the image lacks */
+	bool exec_seen;	       /* another program runs in the process */
 	uint64_t refreshed_ns; /* when the image was last read, monotonic */
 	bool armed;
 	bool drained; /* no call is in flight any more: what has not returned never will */
