@@ -24,9 +24,16 @@ struct leaks_options {
 	bool json;
 	bool dry_run;
 	int mode;
+	int domain;
+	bool domain_given;
 	struct table_limits limits;
 	struct common_options common;
 };
+
+/* In the order of the choices of --mode. */
+enum { MODE_AUTO, MODE_EXACT, MODE_GROWTH };
+/* Of those of --domain. */
+enum { DOMAIN_HEAP, DOMAIN_MMAP };
 
 #define AT(member) offsetof(struct leaks_options, member)
 #define YEAR_NS	   (366 * 86400 * NS_PER_S)
@@ -40,7 +47,8 @@ static const struct option leaks_options[] = {
 	{ "min-age", 0, OPTION_DURATION, "DURATION", "blocks younger are not outstanding (10s, at most half the time watched)", AT(min_age_ns), AT(min_age_given), 0, YEAR_NS },
 	{ "top", 0, OPTION_NUMBER, "N", "stacks to list, 0 for all (10; all with --json)", AT(top), AT(top_given), 0, UINT32_MAX },
 	{ "json", 0, OPTION_FLAG, NULL, "one JSON object a report and line", AT(json), 0, 0, 0 },
-	{ "mode", 0, OPTION_CHOICE, "auto|exact", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
+	{ "mode", 0, OPTION_CHOICE, "auto|exact|growth", "what is counted: every block (auto, exact), or whatever makes the memory grow, without probes", AT(mode), 0, 0, 0 },
+	{ "domain", 0, OPTION_CHOICE, "heap|mmap", "mmap: with --mode growth also follow who maps address space; slows all system calls of the host", AT(domain), AT(domain_given), 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
 	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
@@ -69,6 +77,23 @@ struct run {
 	uint64_t left_out; /* reports that no one was ready to read, or whose names took too long */
 	uint64_t reports;  /* of the whole run */
 };
+
+static enum ht_mode mode_of(const struct leaks_options *o)
+{
+	return o->mode == MODE_GROWTH ? HT_MODE_GROWTH : HT_MODE_EXACT;
+}
+
+static uint8_t domains_of(const struct leaks_options *o)
+{
+	if (o->mode != MODE_GROWTH)
+		return 1 << HT_DOMAIN_HEAP;
+	return 1 << HT_DOMAIN_RSS | (o->domain == DOMAIN_MMAP) << HT_DOMAIN_MMAP;
+}
+
+static const char *mode_name(const struct leaks_options *o)
+{
+	return o->mode == MODE_GROWTH ? "growth" : "exact";
+}
 
 /* Until blocks can be as old as the default asks for, half the time watched is old. */
 static double min_age_s(const struct run *run, double elapsed_s)
@@ -103,7 +128,7 @@ static int report(struct run *run, const char *ended)
 		.elapsed_s = (double)(now - run->armed_ns) / NS_PER_S,
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
-		.mode = "exact",
+		.mode = mode_name(run->options),
 		.mode_why = run->options->mode ? "asked for" : "auto: no budget is kept yet",
 	};
 	int error = session_read(run->session, min_age_s(run, figures.elapsed_s), &snapshot);
@@ -208,7 +233,7 @@ static int start(struct run *run)
 	const struct leaks_options *o = run->options;
 	int error;
 
-	error = session_open(&run->session, (pid_t)o->pid);
+	error = session_open(&run->session, (pid_t)o->pid, mode_of(o), domains_of(o));
 	if (!error)
 		error = session_load(run->session, &o->limits);
 	if (!error)
@@ -222,8 +247,9 @@ static int start(struct run *run)
 		run->end_ns =
 			o->for_given || !o->count_given ? run->armed_ns + o->for_ns : UINT64_MAX;
 	/* Not a message but a signal: scripts wait for it, whatever the verbosity. */
-	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=exact\n",
-		session_process(run->session)->pid, session_plan(run->session)->count);
+	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=%s\n",
+		session_process(run->session)->pid, session_plan(run->session)->count,
+		mode_name(o));
 	return 0;
 }
 
@@ -292,7 +318,7 @@ static int print_plan(const struct leaks_options *o)
 	struct buffer out CLEANUP_BUFFER = { 0 };
 	struct output output = { 0 };
 	struct session *session = NULL;
-	int error = session_open(&session, (pid_t)o->pid);
+	int error = session_open(&session, (pid_t)o->pid, mode_of(o), domains_of(o));
 
 	if (!error) {
 		dry_run_print(session_process(session), session_image(session),

@@ -19,6 +19,7 @@
 #include "../../include/frame.h"
 #include "../../include/losses.h"
 #include "../../include/records.h"
+#include "growth.h"
 
 struct profile_module {
 	char *path;
@@ -67,6 +68,7 @@ struct site_figures {
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
+	uint64_t discarded_bytes;	 /* of a mapping: given back by madvise */
 };
 
 struct totals {
@@ -94,6 +96,7 @@ struct snapshot {
 	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
+	struct growth_figures growth;
 	struct site_figures *sites;
 	uint32_t site_count;
 };

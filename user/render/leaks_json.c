@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "json.h"
-#include "leaks_report.h"
+#include "growth_json.h"
 
 #include "../base/clock.h"
 
@@ -31,8 +30,26 @@ static void target(struct json *j, const struct leaks_report *r)
 	json_close(j, '}');
 }
 
-static void totals(struct json *j, const struct totals *t)
+/* Of blocks growth mode knows nothing: null, never 0. */
+static void unknown(struct json *j, const char *const *keys, size_t count)
 {
+	for (size_t i = 0; i < count; i++)
+		json_null(j, keys[i]);
+}
+
+static void totals(struct json *j, const struct snapshot *s)
+{
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes", "lost_count",
+		"lost_bytes", "peak_live_bytes", "failed_count", "untracked_frees", "in_flight" };
+	const struct totals *t = &s->totals;
+
+	if (s->growth.counted) {
+		json_open(j, "totals", '{');
+		unknown(j, blocks, ARRAY_SIZE(blocks));
+		json_close(j, '}');
+		return;
+	}
 	json_open(j, "totals", '{');
 	json_uint(j, "alloc_count", t->alloc_count);
 	json_uint(j, "alloc_bytes", t->alloc_bytes);
@@ -142,14 +159,8 @@ static void frame(struct json *j, const struct leaks_report *r, uint64_t word)
 	}
 }
 
-static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
+static void figures(struct json *j, const struct site_figures *f)
 {
-	static const char *const domains[] = { "heap", "mmap", "python" };
-	const struct profile_stack *s = &r->profile->stacks[f->stack];
-
-	json_open(j, NULL, '{');
-	json_hex(j, "id", s->id);
-	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
 	json_uint(j, "alloc_count", f->alloc_count);
 	json_uint(j, "alloc_bytes", f->alloc_bytes);
 	json_uint(j, "free_count", f->free_count);
@@ -161,6 +172,25 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	json_uint(j, "temporary_count", f->temporary_count);
 	json_uint(j, "failed_count", f->failed_count);
 	json_double(j, "oldest_s", f->oldest_s, 2);
+}
+
+static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
+{
+	static const char *const domains[] = { "heap", "mmap", "python", "rss" };
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes",
+		"temporary_count", "failed_count", "oldest_s" };
+	const struct profile_stack *s = &r->profile->stacks[f->stack];
+
+	json_open(j, NULL, '{');
+	json_hex(j, "id", s->id);
+	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
+	if (r->snapshot->growth.counted) {
+		unknown(j, blocks, ARRAY_SIZE(blocks));
+		growth_render_site(j, f);
+	} else {
+		figures(j, f);
+	}
 	json_null(j, "verdict"); /* no verdict is given yet */
 	json_null(j, "score");
 	json_null(j, "growth_bytes_per_s");
@@ -189,10 +219,17 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	target(j, r);
 	json_open(j, "mode", '{');
 	json_string(j, "name", r->figures->mode);
-	json_uint(j, "sample_bytes", 1);
+	if (r->snapshot->growth.counted)
+		json_null(j, "sample_bytes");
+	else
+		json_uint(j, "sample_bytes", 1);
 	json_string(j, "why", r->figures->mode_why);
+	if (r->snapshot->growth.counted)
+		json_string(j, "null_because", "growth mode counts pages, not blocks");
 	json_close(j, '}');
-	totals(j, &r->snapshot->totals);
+	totals(j, r->snapshot);
+	if (r->snapshot->growth.counted)
+		growth_render_json(j, r);
 	health(j, r->snapshot);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');

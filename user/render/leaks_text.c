@@ -1,41 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "leaks_report.h"
+#include "leaks_text.h"
 
 #include <inttypes.h>
 #include <string.h>
 
 #include "../base/clock.h"
 #include "../base/units.h"
-#include "../base/utf8.h"
-
-struct printer {
-	const struct leaks_report *report;
-	const struct text_style *style;
-	struct buffer *out;
-};
-
-static void paint(const struct printer *p, const char *code)
-{
-	if (p->style->color)
-		buffer_text(p->out, code);
-}
-
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define RED   "\033[31m"
-#define GREEN "\033[32m"
-#define PLAIN "\033[0m"
 
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
 	return slash && slash[1] ? slash + 1 : path;
-}
-
-static void clean(const struct printer *p, const char *text)
-{
-	utf8_append_printable(p->out, text);
 }
 
 static void allocators(const struct printer *p)
@@ -61,8 +37,11 @@ static void heading(const struct printer *p)
 	clean(p, r->process->comm);
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
-	buffer_format(p->out, "  mode %s  allocator ", r->figures->mode);
-	allocators(p);
+	buffer_format(p->out, "  mode %s", r->figures->mode);
+	if (!r->snapshot->growth.counted) {
+		buffer_text(p->out, "  allocator ");
+		allocators(p);
+	}
 	buffer_format(p->out, "  watched %s  at %s",
 		format_duration(elapsed, r->figures->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));
@@ -203,6 +182,12 @@ static void frame(const struct printer *p, uint64_t word)
 	}
 }
 
+void text_frames(const struct printer *p, const struct profile_stack *s)
+{
+	for (uint16_t i = 0; i < s->frame_count; i++)
+		frame(p, p->report->profile->frames[s->first_frame + i]);
+}
+
 static void site(const struct printer *p, const struct site_figures *f)
 {
 	const struct leaks_report *r = p->report;
@@ -222,8 +207,7 @@ static void site(const struct printer *p, const struct site_figures *f)
 	if (s->flags & HT_STACK_TRUNCATED)
 		buffer_text(p->out, ", truncated stack");
 	buffer_text(p->out, "\n");
-	for (uint16_t i = 0; i < s->frame_count; i++)
-		frame(p, r->profile->frames[s->first_frame + i]);
+	text_frames(p, s);
 	if (!s->frame_count)
 		buffer_text(
 			p->out, "      allocations that found no room for a stack of their own\n");
@@ -237,6 +221,10 @@ void leaks_render_text(
 	char bytes[UNITS_TEXT], count[UNITS_TEXT], age[UNITS_TEXT], shown[UNITS_TEXT];
 
 	heading(p);
+	if (r->snapshot->growth.counted) {
+		growth_render_text(p);
+		return;
+	}
 	figures(p);
 	losses(p);
 	buffer_format(out, "  outstanding for %s or longer: %s in %s blocks",

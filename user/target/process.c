@@ -264,13 +264,25 @@ void process_read_memory(const struct process *p, bool with_pss, struct process_
 {
 	struct buffer status CLEANUP_BUFFER = { 0 }, rollup CLEANUP_BUFFER = { 0 };
 
-	*m = (struct process_memory){ .rss = -1, .pss = -1, .swap = -1, .limit = -1 };
+	*m = (struct process_memory){ .rss = -1,
+		.pss = -1,
+		.swap = -1,
+		.rss_anon = -1,
+		.rss_file = -1,
+		.rss_shmem = -1,
+		.anon_huge = -1,
+		.limit = -1 };
 	if (!read_proc(&status, process_live_thread(p), "status")) {
 		m->rss = kb_line(buffer_string(&status), "\nVmRSS:");
 		m->swap = kb_line(buffer_string(&status), "\nVmSwap:");
+		m->rss_anon = kb_line(buffer_string(&status), "\nRssAnon:");
+		m->rss_file = kb_line(buffer_string(&status), "\nRssFile:");
+		m->rss_shmem = kb_line(buffer_string(&status), "\nRssShmem:");
 	}
-	if (with_pss && !read_proc(&rollup, process_live_thread(p), "smaps_rollup"))
+	if (with_pss && !read_proc(&rollup, process_live_thread(p), "smaps_rollup")) {
 		m->pss = kb_line(buffer_string(&rollup), "\nPss:");
+		m->anon_huge = kb_line(buffer_string(&rollup), "\nAnonHugePages:");
+	}
 	m->limit = tightest_limit("/sys/fs/cgroup", p->cgroup, "memory.max");
 	if (m->limit < 0)
 		m->limit =

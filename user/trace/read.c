@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "session_internal.h"
@@ -172,6 +173,70 @@ static void add_totals(const struct session *s, struct snapshot *snap)
 	}
 }
 
+/* Address space that sites hold and have given up. */
+static int read_mappings(const struct session *s, struct snapshot *snap)
+{
+	const struct growth *g = &s->growth;
+	uint64_t *mapped CLEANUP_FREE = calloc(snap->site_count, sizeof(*mapped));
+
+	if (!mapped)
+		return -ENOMEM;
+	growth_mapped(g, mapped, snap->site_count);
+	for (uint32_t i = 0; i < snap->site_count; i++) {
+		struct site_figures *f = &snap->sites[i];
+
+		/* What was there before the attach has no stack: it is the empty site's of the slot. */
+		if (f->domain != HT_DOMAIN_MMAP)
+			continue;
+		f->live_bytes = mapped[i];
+		if (i < g->mapped_count) {
+			f->free_bytes = g->mapped[i].unmapped;
+			f->discarded_bytes = g->mapped[i].discarded;
+		}
+	}
+	return 0;
+}
+
+static int read_growth(struct session *s, struct snapshot *snap)
+{
+	uint64_t before = growth_events(&s->growth, &s->tables, s->slot);
+
+	growth_follow(&s->growth);
+	read_counters(s, snap);
+	growth_read(&s->growth, &s->tables, &s->process, s->slot, &snap->growth);
+	for (uint32_t i = 0; i < snap->site_count; i++)
+		add_site(s, i, &snap->sites[i]);
+	/* The site of what found no room for a stack of its own. */
+	snap->sites[s->slot].domain = HT_DOMAIN_RSS;
+	snap->missed_events = growth_missed(&s->growth, &s->kernel);
+	snap->events = growth_events(&s->growth, &s->tables, s->slot);
+	snap->skew = snap->events - before;
+	return read_mappings(s, snap);
+}
+
+static void read_heap(struct session *s, struct snapshot *snap)
+{
+	struct scan scan = {
+		.session = s, .site_count = snap->site_count, .min_age_s = snap->min_age_s
+	};
+	uint64_t before;
+
+	if (!s->drained)
+		session_sweep_calls(s, false);
+	before = count_events(s, snap->site_count);
+	read_counters(s, snap);
+	for (uint32_t i = 0; i < snap->site_count; i++)
+		add_site(s, i, &snap->sites[i]);
+	snap->missed_events = kernel_missed_runs(&s->kernel);
+	scan.sites = snap->sites;
+	scan.now = kernel_birth_clock(&s->kernel);
+	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
+		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
+			scan_bucket(&scan, &s->tables.live[segment][b]);
+	snap->events = count_events(s, snap->site_count);
+	snap->skew = snap->events - before;
+}
+
 int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
 	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
@@ -179,27 +244,16 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 		.min_age_s = min_age_s,
 		.site_count = session_sites_used(s),
 		.abandoned_calls = s->abandoned_calls };
-	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
-	uint64_t before;
+	int error = 0;
 
 	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
 	if (!snap.sites)
 		return err(-ENOMEM, "out of memory");
-	if (!s->drained)
-		session_sweep_calls(s, false);
-	before = count_events(s, snap.site_count);
-	read_counters(s, &snap);
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		add_site(s, i, &snap.sites[i]);
-	snap.missed_events = kernel_missed_runs(&s->kernel);
-	scan.sites = snap.sites;
-	scan.now = kernel_birth_clock(&s->kernel);
-	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
-		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
-			scan_bucket(&scan, &s->tables.live[segment][b]);
-	snap.events = count_events(s, snap.site_count);
-	snap.skew = snap.events - before;
-	if (read_stacks(s)) {
+	if (s->mode == HT_MODE_GROWTH)
+		error = read_growth(s, &snap);
+	else
+		read_heap(s, &snap);
+	if (error || read_stacks(s)) {
 		snapshot_release(&snap);
 		return err(-ENOMEM, "out of memory");
 	}

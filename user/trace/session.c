@@ -20,6 +20,11 @@
 #define DRAIN_MS	  60 /* a call that has not returned by then is asleep, or was jumped out of */
 #define DRAIN_STEP_US	  500
 
+enum ht_mode session_mode(const struct session *s)
+{
+	return s->mode;
+}
+
 const struct process *session_process(const struct session *s)
 {
 	return &s->process;
@@ -47,6 +52,9 @@ static int make_plan(struct session *s)
 {
 	int error = -ENXIO;
 
+	/* Growth needs no probe: whatever code there is will do. */
+	if (s->mode == HT_MODE_GROWTH)
+		return image_read(&s->image, &s->process);
 	for (int attempt = 0; error == -ENXIO && attempt < START_UP_ATTEMPTS; attempt++) {
 		if (attempt)
 			usleep(START_UP_STEP_US);
@@ -60,7 +68,7 @@ static int make_plan(struct session *s)
 	return error == -ENXIO ? plan_explain_nothing(&s->image, &s->process) : error;
 }
 
-int session_open(struct session **session, pid_t pid)
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	int error;
@@ -68,6 +76,8 @@ int session_open(struct session **session, pid_t pid)
 	if (!s)
 		return err(-ENOMEM, "out of memory");
 	s->process.pidfd = -1;
+	s->mode = mode;
+	s->domains = domains;
 	*session = s;
 	error = process_open(pid, &s->process);
 	return error ? error : make_plan(s);
@@ -209,9 +219,9 @@ static int add_process(struct session *s)
 		.tgid = tgid,
 		.slot = (uint16_t)s->slot,
 		.start_time = s->process.start_ticks,
-		.mode = HT_MODE_EXACT,
+		.mode = (uint8_t)s->mode,
 		.interval_bytes = 1,
-		.domains = 1 << HT_DOMAIN_HEAP,
+		.domains = s->domains,
 	};
 	if (bpf_map_update_elem(
 		    bpf_map__fd(s->kernel.maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
@@ -226,11 +236,17 @@ static int add_process(struct session *s)
 
 int session_load(struct session *s, const struct table_limits *limits)
 {
+	struct table_limits sized = *limits;
+	bool growth = s->mode == HT_MODE_GROWTH;
 	int error;
 
-	error = kernel_open(&s->kernel, LINK_SESSION);
+	if (growth)
+		sized.max_live = sized.max_in_flight = 1; /* it follows no blocks */
+	error = growth ? kernel_open_growth(&s->kernel) : kernel_open(&s->kernel, LINK_SESSION);
 	if (!error)
-		error = tables_configure(&s->tables, &s->kernel, limits);
+		error = tables_configure(&s->tables, &s->kernel, &sized);
+	if (!error && growth)
+		error = growth_configure(&s->growth, &s->kernel);
 	if (!error)
 		error = unwinder_configure(&s->unwinder, &s->kernel, limits->max_unwind_mib << 20);
 	if (!error)
@@ -238,6 +254,8 @@ int session_load(struct session *s, const struct table_limits *limits)
 	if (error)
 		return load_error(error);
 	error = tables_map(&s->tables, &s->kernel);
+	if (!error && growth)
+		error = growth_map(&s->growth, &s->kernel);
 	if (error)
 		return error;
 	error = unwinder_map(&s->unwinder, &s->kernel);
@@ -291,6 +309,8 @@ int session_attach(struct session *s)
 	if (error)
 		debug("no side-band records: %s; new code is looked for at each report",
 			strerror(-error));
+	if (s->mode == HT_MODE_GROWTH)
+		return growth_attach(&s->growth, &s->kernel, s->domains >> HT_DOMAIN_MMAP & 1);
 	for (uint32_t id = 0; id < s->image.module_count; id++) {
 		error = attach_module(s, id);
 		if (error && process_ended(&s->process))
@@ -308,6 +328,8 @@ int session_arm(struct session *s)
 			s->process.comm);
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
 	s->armed = true;
+	if (s->mode == HT_MODE_GROWTH)
+		return growth_begin(&s->growth, &s->kernel, &s->process, s->slot);
 	return 0;
 }
 
@@ -325,6 +347,8 @@ static int refresh_image(struct session *s)
 	if (error)
 		return 0;
 	error = copy_modules(s);
+	if (s->mode == HT_MODE_GROWTH)
+		return error ? error : publish_ranges(s);
 	for (; !error && s->plan_modules < s->image.module_count; s->plan_modules++) {
 		const struct module *m = &s->image.modules[s->plan_modules];
 
@@ -375,6 +399,7 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 			errno != EINTR)
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
+		growth_follow(&s->growth);
 		memcpy(wanted, fds + 2, count * sizeof(*wanted));
 		for (size_t i = 0; i < count; i++)
 			ready |= wanted[i].revents != 0;
@@ -400,6 +425,8 @@ void session_disarm(struct session *s)
 	if (!s->armed)
 		return;
 	s->armed = false;
+	if (s->mode == HT_MODE_GROWTH)
+		growth_end(&s->growth, &s->tables, &s->process, s->slot);
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* Frees count no more: their links need not wait for the calls that are still to return. */
 	links_begin_close(&s->links, false);
@@ -414,6 +441,7 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	links_close(&s->links);
+	growth_detach(&s->growth);
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
@@ -427,6 +455,7 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	links_close(&s->links);
+	growth_release(&s->growth);
 	sideband_close(&s->sideband);
 	ring_buffer__free(s->messages);
 	unwinder_release(&s->unwinder);

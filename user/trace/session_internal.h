@@ -3,6 +3,7 @@
 #ifndef HEAPTAP_SESSION_INTERNAL_H
 #define HEAPTAP_SESSION_INTERNAL_H
 
+#include "growth.h"
 #include "kernel.h"
 #include "links.h"
 #include "session.h"
@@ -10,6 +11,8 @@
 #include "unwinder.h"
 
 struct session {
+	enum ht_mode mode;
+	uint8_t domains; /* a bit by enum ht_domain */
 	struct process process;
 	struct image image;
 	struct plan plan;
@@ -19,6 +22,7 @@ struct session {
 	struct links links;
 	struct sideband sideband;
 	struct unwinder unwinder;
+	struct growth growth; /* in growth mode */
 	struct profile profile;
 	uint32_t slot;
 	uint32_t generation;   /* of the ranges in the kernel */
