@@ -106,6 +106,17 @@ static uint64_t whole_pages(uint64_t bytes)
 	return (bytes + page - 1) & ~(page - 1);
 }
 
+static int map(struct growth *g, uint64_t start, uint64_t bytes, uint32_t site)
+{
+	struct mapped *m = mapped_of(g, site);
+
+	if (m) {
+		m->calls++;
+		m->bytes += bytes;
+	}
+	return intervals_map(&g->intervals, start, bytes, site, unmapped, g);
+}
+
 /* The program's own heap: brk says only where it ends now. */
 static int move_brk(struct growth *g, uint64_t end, uint32_t site)
 {
@@ -115,7 +126,7 @@ static int move_brk(struct growth *g, uint64_t end, uint32_t site)
 	g->brk = end;
 	if (!old || end == old)
 		return 0;
-	return end > old ? intervals_map(&g->intervals, old, end - old, site, unmapped, g)
+	return end > old ? map(g, old, end - old, site)
 			 : intervals_unmap(&g->intervals, end, old - end, unmapped, g);
 }
 
@@ -130,7 +141,7 @@ static int on_mapping(void *context, void *data, size_t size)
 	bytes = whole_pages(m->bytes);
 	switch (m->call) {
 	case HT_MAPPING_MMAP:
-		return intervals_map(&g->intervals, m->address, bytes, m->site, unmapped, g);
+		return map(g, m->address, bytes, m->site);
 	case HT_MAPPING_MUNMAP:
 		return intervals_unmap(&g->intervals, m->address, bytes, unmapped, g);
 	case HT_MAPPING_MREMAP:

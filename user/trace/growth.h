@@ -19,6 +19,8 @@ struct ring_buffer;
 
 /* What a site has mapped and is rid of again; by site. */
 struct mapped {
+	uint64_t calls;
+	uint64_t bytes; /* by these */
 	uint64_t unmapped;
 	uint64_t discarded;
 };

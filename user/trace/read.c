@@ -190,6 +190,8 @@ static int read_mappings(const struct session *s, struct snapshot *snap)
 			continue;
 		f->live_bytes = mapped[i];
 		if (i < g->mapped_count) {
+			f->alloc_count = g->mapped[i].calls;
+			f->alloc_bytes = g->mapped[i].bytes;
 			f->free_bytes = g->mapped[i].unmapped;
 			f->discarded_bytes = g->mapped[i].discarded;
 		}
