@@ -7,12 +7,13 @@
 #   make install    PREFIX, DESTDIR
 #   make lint       formatting, clang-tidy, include directions, shell scripts
 #   SANITIZER=address,undefined: everything into build/sanitized
+#   TRUTH=1: into build/truth, ships stacks for another unwinder to check
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
 CLANG    ?= clang
 BPFTOOL  ?= $(firstword $(wildcard /usr/sbin/bpftool /usr/local/sbin/bpftool) bpftool)
-BUILD    := build$(if $(SANITIZER),/sanitized)
+BUILD    := build$(if $(SANITIZER),/sanitized)$(if $(TRUTH),/truth)
 
 V ?= 0
 Q := $(if $(filter 1,$(V)),,@)
@@ -22,7 +23,7 @@ OPTIMIZE := $(if $(DEBUG),-O0,-O2)
 SANITIZE := $(if $(SANITIZER),-fsanitize=$(SANITIZER) -fno-sanitize-recover=all)
 CFLAGS   += -std=gnu11 -g $(OPTIMIZE) -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wundef \
             -fno-omit-frame-pointer -fstack-protector-strong $(SANITIZE)
-CPPFLAGS += -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
+CPPFLAGS += $(if $(TRUTH),-DHEAPTAP_TRUTH) -D_GNU_SOURCE -DHEAPTAP_VERSION='"$(VERSION)"' -I$(BUILD)
 LDFLAGS  += $(SANITIZE)
 # What a unit test links, and what the program adds: libbpf stays in trace/.
 CORE_LIBS := -ldw -lelf -llzma -lz -lZydis -liberty -lm
@@ -38,9 +39,14 @@ APP_OBJS  := $(patsubst %.c,$(BUILD)/%.o,$(wildcard user/trace/*.c user/cli/*.c)
 SKELETONS := $(patsubst bpf/%.bpf.c,$(BUILD)/%.skel.h,$(wildcard bpf/*.bpf.c))
 
 WORKLOAD_CFLAGS := -O1 -g -fno-omit-frame-pointer -fno-optimize-sibling-calls -pthread -Wall -Wextra -Werror
+# As distributions build: no frame pointers.
+BARE_CFLAGS := -O2 -g -fomit-frame-pointer -pthread -Wall -Wextra -Werror
+RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
-             build/workloads/exact-static build/workloads/exact-stripped
+             build/workloads/exact-static build/workloads/exact-stripped \
+             build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
+             build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
 BENCH_OBJS := $(patsubst tests/bench/%.c,build/bench/%.o,$(filter-out %.bpf.c,$(wildcard tests/bench/*.c)))
 
@@ -94,6 +100,26 @@ build/workloads/%: tests/workloads/%.cc tests/workloads/workload.h | build/workl
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(WORKLOAD_CFLAGS) $< -o $@
 
+build/workloads/bare%.so: tests/workloads/bare/bare%.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) -shared -fPIC $< -o $@
+
+build/workloads/bare%: tests/workloads/bare/bare%.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) $< -o $@
+
+build/workloads/bare: tests/workloads/bare/bare.c | build/workloads/
+	$(call say,CC,$<)
+	$(Q)$(CC) $(BARE_CFLAGS) $< -o $@
+
+build/workloads/bare-cxx: tests/workloads/bare/bare-cxx.cc | build/workloads/
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(BARE_CFLAGS) $< -o $@
+
+build/workloads/bare-rust: tests/workloads/bare/bare-rust.rs | build/workloads/
+	$(call say,RUSTC,$<)
+	$(Q)$(RUSTC) -O -g $< -o $@
+
 build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$@)
 	$(Q)$(CC) $(WORKLOAD_CFLAGS) -static $< -o $@
@@ -115,6 +141,10 @@ build/bench/%.o: tests/bench/%.c $(wildcard tests/bench/*.h) build/bench/floor.s
 build/bench/bench: $(BENCH_OBJS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $^ -lbpf -lelf -lz -lm -o $@
+
+build/truth/unwind: tests/truth/unwind.c user/trace/truth.h $(wildcard include/*.h) | build/truth/
+	$(call say,CC,$<)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 -O2 -g -Wall -Wextra -Werror $< -ldw -lelf -o $@
 
 workloads: $(WORKLOADS)
 unit: $(UNIT_TESTS)

@@ -346,6 +346,8 @@ static __always_inline u32 site_of_caller(const struct ht_regs *regs, const stru
 		return p->slot;
 	}
 	site = site_of_stack(scratch, p->slot << 8 | HT_DOMAIN_HEAP, regs);
+	if (knobs.truth_every)
+		truth_ship(scratch, p->slot);
 	scratch_release(scratch);
 	return site;
 }

@@ -8,7 +8,7 @@
 #ifndef HEAPTAP_BPF_INTERN_H
 #define HEAPTAP_BPF_INTERN_H
 
-#include "stack.h"
+#include "truth.h"
 #include "live_table.h"
 
 #define INDEX_PROBES                                                                               \

@@ -95,6 +95,14 @@ struct {
 const struct ht_bucket *ht_bucket_type __attribute__((unused));
 const struct ht_unwind_line *ht_unwind_line_type __attribute__((unused));
 
+/* Of the thread that is looked at; bx, as bp, only to find its frames. */
+struct ht_regs {
+	u64 pc;
+	u64 sp;
+	u64 bp;
+	u64 bx;
+};
+
 struct ht_pc_entry {
 	u64 pc;
 	u64 frame;
@@ -119,7 +127,7 @@ struct ht_scratch {
 	 * apart.
 	 */
 	u64 base;	/* address of the first valid byte of user stack in `stack` */
-	u64 valid;	/* bytes from there on */
+	u64 valid;	/* words that begin at fewer bytes from there are whole */
 	u64 extent;	/* bytes of stack that walks here needed lately */
 	u64 absent;	/* the page behind some stack: reading into it fails */
 	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */
@@ -127,6 +135,8 @@ struct ht_scratch {
 	u64 rule;	/* of the last frame */
 	u64 seen;	/* flags of all rules of the walk */
 	struct ht_walk walk;
+	struct ht_regs regs; /* tests: where the walk began */
+	u64 truth_count;
 	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
 	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
 } __attribute__((aligned(4096)));

@@ -13,13 +13,6 @@
 #include "nesting.h"
 #include "unwind.h"
 
-struct ht_regs {
-	u64 pc;
-	u64 sp;
-	u64 bp;
-	u64 bx;
-};
-
 /* The return address that a pending return probe replaced in the stack slot at `stack`, or 0. */
 __noinline u64 replaced_return_address(u64 stack)
 {
@@ -259,6 +252,8 @@ static __always_inline void walk_from(
 	s->walk.bx_at = 0;
 	s->walk.interrupted = 0;
 	s->seen = 0;
+	if (knobs.truth_every)
+		s->regs = *regs;
 	s->frame_count = 0;
 	end = walk(s, scratch_index, slot);
 	s->flags = 0;

@@ -53,10 +53,15 @@ __noinline u64 rule_of_address(u32 table, u64 address)
 
 static __always_inline int read_stack_word(struct ht_scratch *s, u64 address, u64 *word)
 {
+	u64 base = address;
+
 	if (!in_window(s, address)) {
 		if (s->base - address < WINDOW_BEHIND)
 			return bpf_probe_read_user(word, sizeof(*word), (void *)address) ? -1 : 0;
-		if (window_read(s, address, HT_STACK_BYTES))
+		/* From the frame's start on: what it saves is read soon. */
+		if (address - s->walk.sp < HT_STACK_BYTES / 2)
+			base = s->walk.sp & ~7ULL;
+		if (window_read(s, base, HT_STACK_BYTES) || !in_window(s, address))
 			return -1;
 	}
 	*word = window_word(s, address);

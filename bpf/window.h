@@ -21,26 +21,17 @@ static __always_inline int window_read(struct ht_scratch *s, u64 base, u32 bytes
 		bytes = HT_STACK_BYTES;
 	s->base = base;
 	if (bytes <= rest || base + rest != s->absent) {
-		s->valid = bytes;
+		s->valid = bytes - (sizeof(u64) - 1);
 		if (!bpf_probe_read_user(s->stack + offset, bytes, (void *)base))
 			return 0;
 	}
-	s->valid = rest;
-	if (rest >= 2 * sizeof(u64) &&
-		!bpf_probe_read_user(s->stack + offset, rest, (void *)base)) {
+	s->valid = rest - (sizeof(u64) - 1);
+	if (rest >= sizeof(u64) && !bpf_probe_read_user(s->stack + offset, rest, (void *)base)) {
 		s->absent = base + rest;
 		return 0;
 	}
 	s->valid = 0;
 	return -1;
-}
-
-/* The same for a frame that the first read does not reach. Global, scalars only. */
-__noinline int window_move(u32 scratch_index, u64 base)
-{
-	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
-
-	return s ? window_read(s, base, HT_STACK_BYTES) : -1;
 }
 
 /*
@@ -60,7 +51,7 @@ static __always_inline void learn_extent(struct ht_scratch *s, u64 used)
 
 static __always_inline int in_window(const struct ht_scratch *s, u64 address)
 {
-	return address - s->base + sizeof(u64) <= s->valid;
+	return address - s->base < s->valid;
 }
 
 /*

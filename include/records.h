@@ -316,18 +316,17 @@ enum ht_message_kind {
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */
-#define HT_TRUTH_REGISTERS 21 /* struct pt_regs of x86-64 */
-#define HT_TRUTH_BYTES	   65536
+#define HT_TRUTH_BYTES 65536
 struct ht_truth {
-	__u64 registers[HT_TRUTH_REGISTERS];
+	__u64 pc, sp, bp, bx;
 	__u32 tid;
 	__u32 slot;
 	__u32 flags; /* HT_STACK_* */
 	__u32 frame_count;
 	__u64 frames[HT_MAX_FRAMES + 1];
-	__u32 stack_bytes; /* from registers[19], rsp, on */
+	__u32 stack_bytes; /* from sp on */
 	__u32 reserved;
-	__u8 stack[HT_TRUTH_BYTES];
+	__u8 stack[HT_TRUTH_BYTES + HT_STACK_BYTES]; /* the verifier knows no better */
 };
 
 struct ht_message {

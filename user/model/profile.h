@@ -85,6 +85,16 @@ struct totals {
 		truncated_count; /* of the allocations: those whose stack does not reach its root */
 };
 
+/* What stacks are followed by. */
+struct unwind_figures {
+	uint32_t tables; /* modules with rows */
+	uint32_t cached; /* of these, read from the cache and not compiled */
+	uint64_t rows;
+	uint64_t bytes;
+	double spent_s;	 /* of our time, to make them */
+	double newest_s; /* from a mapping that came while tracing to its rows; -1: none came */
+};
+
 struct snapshot {
 	uint64_t realtime_ns;
 	uint64_t monotonic_ns;
@@ -92,6 +102,8 @@ struct snapshot {
 	struct totals totals;
 	uint64_t lost[HT_LOST_REASONS];
 	uint64_t unattributed[HT_UNATTRIBUTED_REASONS];
+	uint64_t unwind[HT_UNWIND_REASONS];
+	struct unwind_figures unwinder;
 	uint64_t abandoned_calls; /* calls that never returned; known once the session is drained */
 	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */

@@ -73,6 +73,7 @@ static void health(struct json *j, const struct snapshot *s)
 #define KEY(name, key, what, remedy) key,
 	static const char *const lost[] = { HT_LOST(KEY) };
 	static const char *const unattributed[] = { HT_UNATTRIBUTED(KEY) };
+	static const char *const ends[] = { HT_UNWIND(KEY) };
 #undef KEY
 
 	json_open(j, "health", '{');
@@ -95,6 +96,21 @@ static void health(struct json *j, const struct snapshot *s)
 	json_open(j, "unattributed", '{');
 	for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
 		json_uint(j, unattributed[i], s->unattributed[i]);
+	json_close(j, '}');
+	json_open(j, "unwind", '{');
+	for (int i = 0; i < HT_UNWIND_REASONS; i++)
+		json_uint(j, ends[i], s->unwind[i]);
+	json_close(j, '}');
+	json_open(j, "unwind_tables", '{');
+	json_uint(j, "modules", s->unwinder.tables);
+	json_uint(j, "cached", s->unwinder.cached);
+	json_uint(j, "rows", s->unwinder.rows);
+	json_uint(j, "bytes", s->unwinder.bytes);
+	json_double(j, "spent_s", s->unwinder.spent_s, 6);
+	if (s->unwinder.newest_s < 0)
+		json_null(j, "mapping_to_rows_s");
+	else
+		json_double(j, "mapping_to_rows_s", s->unwinder.newest_s, 6);
 	json_close(j, '}');
 	json_close(j, '}');
 }

@@ -101,6 +101,7 @@ static void losses(const struct printer *p)
 #define REASON(name, key, what, remedy) { key, what, remedy },
 	static const struct reason lost[] = { HT_LOST(REASON) };
 	static const struct reason unattributed[] = { HT_UNATTRIBUTED(REASON) };
+	static const struct reason ends[] = { HT_UNWIND(REASON) };
 #undef REASON
 	const struct snapshot *s = p->report->snapshot;
 	char a[UNITS_TEXT], b[UNITS_TEXT];
@@ -139,6 +140,8 @@ static void losses(const struct printer *p)
 	buffer_text(p->out, "\n");
 	reasons(p, lost, s->lost, HT_LOST_REASONS);
 	reasons(p, unattributed, s->unattributed, HT_UNATTRIBUTED_REASONS);
+	if (s->totals.truncated_count)
+		reasons(p, ends, s->unwind, HT_UNWIND_REASONS);
 }
 
 /* The offset tells where in the machine code of a function a call is: no inlined one has its own. */

@@ -86,6 +86,8 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 		}
 		for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
 			snap->unattributed[i] += load(&c->unattributed[i]);
+		for (int i = 0; i < HT_UNWIND_REASONS; i++)
+			snap->unwind[i] += load(&c->unwind[i]);
 	}
 	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
 	t->in_flight = s->drained ? 0 : session_in_flight(s);
@@ -208,6 +210,7 @@ static int read_growth(struct session *s, struct snapshot *snap)
 	growth_read(&s->growth, &s->tables, &s->process, s->slot, &snap->growth);
 	for (uint32_t i = 0; i < snap->site_count; i++)
 		add_site(s, i, &snap->sites[i]);
+	unwinder_figures(&s->unwinder, &snap->unwinder);
 	/* The site of what found no room for a stack of its own. */
 	snap->sites[s->slot].domain = HT_DOMAIN_RSS;
 	snap->missed_events = growth_missed(&s->growth, &s->kernel);
@@ -229,6 +232,7 @@ static void read_heap(struct session *s, struct snapshot *snap)
 	read_counters(s, snap);
 	for (uint32_t i = 0; i < snap->site_count; i++)
 		add_site(s, i, &snap->sites[i]);
+	unwinder_figures(&s->unwinder, &snap->unwinder);
 	snap->missed_events = kernel_missed_runs(&s->kernel);
 	scan.sites = snap->sites;
 	scan.now = kernel_birth_clock(&s->kernel);

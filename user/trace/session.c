@@ -12,6 +12,7 @@
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "session_internal.h"
+#include "truth.h"
 
 #define POLL_MS		  50 /* how soon new code is known */
 #define START_UP_ATTEMPTS 8
@@ -249,8 +250,10 @@ int session_load(struct session *s, const struct table_limits *limits)
 		error = growth_configure(&s->growth, &s->kernel);
 	if (!error)
 		error = unwinder_configure(&s->unwinder, &s->kernel, limits->max_unwind_mib << 20);
-	if (!error)
+	if (!error) {
+		truth_configure(s);
 		error = kernel_load(&s->kernel);
+	}
 	if (error)
 		return load_error(error);
 	error = tables_map(&s->tables, &s->kernel);
@@ -264,7 +267,9 @@ int session_load(struct session *s, const struct table_limits *limits)
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
-	error = copy_modules(s);
+	error = truth_open(s);
+	if (!error)
+		error = copy_modules(s);
 	return error ? error : add_process(s);
 }
 
@@ -356,12 +361,20 @@ static int refresh_image(struct session *s)
 			attach_module(s, s->plan_modules))
 			warn("the allocator of %s is not traced", m->path);
 	}
-	return error ? error : publish_ranges(s);
+	if (!error)
+		error = publish_ranges(s);
+	if (!error && s->stale_since_ns) {
+		s->unwinder.newest_ns = (int64_t)(clock_monotonic_ns() - s->stale_since_ns);
+		debug("new code has rows %.1f ms after it was mapped",
+			(double)s->unwinder.newest_ns / NS_PER_MS);
+	}
+	s->stale_since_ns = 0;
+	return error;
 }
 
 static int follow_target(struct session *s)
 {
-	struct sideband_news news = { .mapped = s->stale };
+	struct sideband_news news = { .mapped = s->stale, .mapped_ns = s->stale_since_ns };
 	uint64_t now = clock_monotonic_ns();
 
 	sideband_read(&s->sideband, s->process.pid, &news);
@@ -370,6 +383,7 @@ static int follow_target(struct session *s)
 	if (s->exec_seen)
 		return SESSION_TARGET_EXEC;
 	s->stale = news.mapped;
+	s->stale_since_ns = news.mapped_ns;
 	/* A JIT maps code all the time: what it costs us to follow stays small. */
 	if (!s->stale || now - s->refreshed_ns < REFRESH_MS * NS_PER_MS)
 		return 0;
@@ -399,6 +413,7 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 			errno != EINTR)
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
+		truth_consume(s);
 		growth_follow(&s->growth);
 		memcpy(wanted, fds + 2, count * sizeof(*wanted));
 		for (size_t i = 0; i < count; i++)
@@ -457,6 +472,7 @@ void session_close(struct session *s)
 	links_close(&s->links);
 	growth_release(&s->growth);
 	sideband_close(&s->sideband);
+	truth_close(s);
 	ring_buffer__free(s->messages);
 	unwinder_release(&s->unwinder);
 	tables_unmap(&s->tables);

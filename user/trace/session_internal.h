@@ -25,11 +25,12 @@ struct session {
 	struct growth growth; /* in growth mode */
 	struct profile profile;
 	uint32_t slot;
-	uint32_t generation;   /* of the ranges in the kernel */
-	uint32_t plan_modules; /* modules of the image that the plan has seen */
-	bool stale;	       /* the process has mapped code that the image lacks */
-	bool exec_seen;	       /* another program runs in the process */
-	uint64_t refreshed_ns; /* when the image was last read, monotonic */
+	uint32_t generation;	 /* of the ranges in the kernel */
+	uint32_t plan_modules;	 /* modules of the image that the plan has seen */
+	bool stale;		 /* the process has mapped code that the image lacks */
+	uint64_t stale_since_ns; /* when it did, monotonic; 0: not known */
+	bool exec_seen;		 /* another program runs in the process */
+	uint64_t refreshed_ns;	 /* when the image was last read, monotonic */
 	bool armed;
 	bool drained; /* no call is in flight any more: what has not returned never will */
 	uint64_t abandoned_calls;

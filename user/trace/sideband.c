@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RING_PAGES 16 /* a power of two */
@@ -31,6 +32,11 @@ static int open_cpu(struct sideband_cpu *c, int cpu)
 		.mmap2 = 1,
 		.comm = 1,
 		.comm_exec = 1,
+		/* Each record ends with its time. */
+		.sample_type = PERF_SAMPLE_TIME,
+		.sample_id_all = 1,
+		.use_clockid = 1,
+		.clockid = CLOCK_MONOTONIC,
 		.watermark = 1,
 		.wakeup_watermark = (uint32_t)(RING_PAGES / 2 * page_bytes()),
 	};
@@ -85,19 +91,24 @@ static void read_record(const uint8_t *data, uint64_t at, const struct perf_even
 	pid_t pid, struct sideband_news *news)
 {
 	uint32_t subject = 0;
+	uint64_t time = 0;
 
 	if (header->type == PERF_RECORD_LOST) {
 		news->mapped = true;
 		return;
 	}
-	if (header->size < sizeof(*header) + sizeof(subject))
+	if (header->size < sizeof(*header) + sizeof(subject) + sizeof(time))
 		return;
 	copy_out(data, at + sizeof(*header), &subject,
 		sizeof(subject)); /* every record begins with pid */
 	if ((pid_t)subject != pid)
 		return;
-	if (header->type == PERF_RECORD_MMAP || header->type == PERF_RECORD_MMAP2)
+	copy_out(data, at + header->size - sizeof(time), &time, sizeof(time));
+	if (header->type == PERF_RECORD_MMAP || header->type == PERF_RECORD_MMAP2) {
 		news->mapped = true;
+		if (!news->mapped_ns || time < news->mapped_ns)
+			news->mapped_ns = time;
+	}
 	if (header->type == PERF_RECORD_COMM && header->misc & PERF_RECORD_MISC_COMM_EXEC)
 		news->exec = true;
 }

@@ -25,6 +25,7 @@ struct sideband {
 struct sideband_news {
 	bool mapped; /* new executable memory, or records were lost: read the mappings again */
 	bool exec;   /* another program now */
+	uint64_t mapped_ns; /* monotonic: when the first of that memory came; 0: not known */
 };
 
 /* 0 or -errno, silently: without it mappings are read again at each report. */

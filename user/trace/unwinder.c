@@ -66,6 +66,7 @@ int unwinder_configure(struct unwinder *u, struct kernel *kernel, uint64_t max_b
 	int fd = create_segment(), error;
 
 	u->cache = -1;
+	u->newest_ns = -1;
 	u->max_words = max_bytes / sizeof(uint32_t);
 	if (u->max_words > (uint64_t)HT_UNWIND_SEGMENTS * HT_UNWIND_SEGMENT_WORDS)
 		u->max_words = (uint64_t)HT_UNWIND_SEGMENTS * HT_UNWIND_SEGMENT_WORDS;
@@ -220,6 +221,18 @@ uint32_t unwinder_table(struct unwinder *u, struct kernel *kernel, const struct 
 uint64_t unwinder_bytes(const struct unwinder *u)
 {
 	return u->next_word * sizeof(uint32_t);
+}
+
+void unwinder_figures(const struct unwinder *u, struct unwind_figures *f)
+{
+	*f = (struct unwind_figures){
+		.tables = u->table_count - 1,
+		.cached = u->from_cache,
+		.rows = u->rows,
+		.bytes = unwinder_bytes(u),
+		.spent_s = (double)u->spent_ns / NS_PER_S,
+		.newest_s = u->newest_ns < 0 ? -1 : (double)u->newest_ns / NS_PER_S,
+	};
 }
 
 void unwinder_release(struct unwinder *u)

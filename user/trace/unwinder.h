@@ -8,6 +8,7 @@
 #define HEAPTAP_UNWINDER_H
 
 #include "../base/table.h"
+#include "../model/profile.h"
 #include "../target/image.h"
 #include "../target/unwind.h"
 #include "kernel.h"
@@ -28,6 +29,7 @@ struct unwinder {
 	uint64_t unsupported_rows;
 	uint32_t compiled, from_cache, without, no_room;
 	uint64_t spent_ns;
+	int64_t newest_ns; /* from the last mapping that came late to its rows; -1: none came */
 };
 
 /* Before the load: the first segment, as the pattern of all. 0 or -errno. */
@@ -40,6 +42,7 @@ int unwinder_map(struct unwinder *u, struct kernel *kernel);
  */
 uint32_t unwinder_table(struct unwinder *u, struct kernel *kernel, const struct module *module);
 uint64_t unwinder_bytes(const struct unwinder *u);
+void unwinder_figures(const struct unwinder *u, struct unwind_figures *f);
 void unwinder_release(struct unwinder *u);
 
 #endif
