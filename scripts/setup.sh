@@ -4,7 +4,7 @@
 set -eu
 
 packages="gcc g++ make clang llvm libc6-dev linux-libc-dev libbpf-dev bpftool libelf-dev libdw-dev
-libiberty-dev libzydis-dev zlib1g-dev libcmocka-dev bats jq python3 procps util-linux binutils
+libiberty-dev libzydis-dev zlib1g-dev liblzma-dev libdebuginfod-dev debuginfod dwz xz-utils libcmocka-dev bats jq python3 procps util-linux binutils
 clang-format clang-tidy shellcheck"
 
 missing=""

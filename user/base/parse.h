@@ -27,6 +27,15 @@ struct parser {
 /* Runs a parser: 0, or -errno with *out empty. The descriptors stay the caller's. */
 int parse_request(const struct parser *parser, const int *files, size_t count,
 	const struct buffer *in, struct buffer *out);
+/* For parsers. Does this one run where a file that shrinks while it is mapped kills a child only? */
+static inline bool parse_is_sandboxed(void)
+{
+	return false;
+}
+/* A sign of life from one whose work is long. Cheap: call it often. */
+static inline void parse_progress(void)
+{
+}
 /* The same for the usual parser of one file. */
 static inline int parse_file(
 	const struct parser *parser, int fd, const struct buffer *in, struct buffer *out)

@@ -225,17 +225,21 @@ struct reporter *reporter_new(const struct report_form *form)
 int reporter_begin(struct reporter *r, const struct session *session)
 {
 	struct subject *subject = calloc(1, sizeof(*subject));
+	int error = -ENOMEM;
 
-	if (!subject)
-		return err(-ENOMEM, "out of memory");
-	subject->process.pidfd = -1;
-	subject->users = 1;
-	subject->symbols = symbolizer_new();
-	if (!subject->symbols || process_copy(session_process(session), &subject->process)) {
-		subject_release(r, subject);
-		return err(-ENOMEM, "out of memory");
+	if (subject) {
+		subject->process.pidfd = -1;
+		subject->users = 1;
+		subject->symbols = symbolizer_new();
+		if (subject->symbols)
+			error = process_copy(session_process(session), &subject->process);
 	}
-	symbolizer_set_process(subject->symbols, subject->process.pid);
+	if (!error)
+		error = symbolizer_set_process(subject->symbols, subject->process.pid);
+	if (error) {
+		subject_release(r, subject);
+		return err(error, "cannot prepare reports: %s", strerror(-error));
+	}
 	subject_release(r, r->latest);
 	r->latest = subject;
 	r->modules_sent = r->stacks_sent = 0;

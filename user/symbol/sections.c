@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "../base/parse.h"
+
 Elf *sections_open(int fd)
 {
 	Elf *elf;
@@ -10,7 +12,7 @@ Elf *sections_open(int fd)
 	if (fd < 0)
 		return NULL;
 	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ, NULL);
+	elf = elf_begin(fd, parse_is_sandboxed() ? ELF_C_READ_MMAP : ELF_C_READ, NULL);
 	if (elf && elf_kind(elf) == ELF_K_ELF)
 		return elf;
 	elf_end(elf);

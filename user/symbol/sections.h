@@ -8,8 +8,8 @@
 #include <stdbool.h>
 
 /*
- * An ELF file, or NULL. Read, not mapped: a file that its owner cuts short meanwhile is an error
- * then, and no SIGBUS.
+ * An ELF file, or NULL. Mapped in a sandbox only, since a file that its owner cuts short meanwhile is a
+ * SIGBUS then; elsewhere read, section by section.
  */
 Elf *sections_open(int fd);
 void sections_close(Elf **elf); /* for CLEANUP */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "../base/parse.h"
 #include "symtab.h"
 
 #define MAX_DEPTH  200	       /* of entries within entries */
@@ -263,6 +264,7 @@ static int find_units(Dwarf *dwarf, const uint64_t *addresses, size_t count, uin
 					unit_of[i] = index;
 			}
 		}
+		parse_progress();
 		if (any)
 			buffer_append(units, &die, sizeof(die));
 	}
@@ -291,6 +293,7 @@ static int read_unit(struct work *w, Dwarf_Die *die, const uint64_t *addresses, 
 	struct unit u = { die, w->addresses, end - first, w->scope_of, &w->scopes, &w->budget };
 	int error;
 
+	parse_progress();
 	buffer_clear(&w->scopes);
 	for (size_t i = 0; i < u.count; i++) {
 		w->addresses[i] = addresses[(uint32_t)w->order[first + i]];

@@ -5,17 +5,31 @@
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "../base/err.h"
 #include "../base/strings.h"
 #include "../base/table.h"
+#include "../target/rooted.h"
+#include "debugfile.h"
+#include "perfmap.h"
 #include "symbols.h"
 
 #define MAX_TEXT 65536U /* bytes of a name; longer ones are no help */
 
 struct known_module {
 	char *path; /* NULL: not set */
-	int fd;
+	int files[SYMBOLS_FILES];
+	bool searched; /* for its separate files */
+};
+
+/* The JIT's own names of raw frames. */
+struct jit {
+	int root; /* of the process; -1: none */
+	struct perfmap_owner owner;
+	struct stat seen;     /* the map as it was read last */
+	uint32_t version;     /* one more each time that it has changed */
+	struct table unnamed; /* raw frame -> the version that did not name it */
 };
 
 struct place {
@@ -23,6 +37,7 @@ struct place {
 	uint64_t function_offset;
 	uint32_t first_level;
 	uint32_t level_count;
+	bool jit;
 };
 
 struct symbolizer {
@@ -32,23 +47,42 @@ struct symbolizer {
 	struct buffer levels;  /* struct symbol_level [] */
 	struct known_module *modules;
 	uint32_t module_count;
+	struct debugfile_finder finder;
+	struct jit jit;
 	atomic_bool cancelled;
 };
 
 struct symbolizer *symbolizer_new(void)
 {
-	return calloc(1, sizeof(struct symbolizer));
+	struct symbolizer *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->jit.root = -1;
+	if (debugfile_open(&s->finder, 0, &s->cancelled)) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void close_module(struct known_module *m)
+{
+	for (size_t i = 0; i < SYMBOLS_FILES; i++)
+		cleanup_close(&m->files[i]);
+	free(m->path);
 }
 
 void symbolizer_free(struct symbolizer *s)
 {
 	if (!s)
 		return;
-	for (uint32_t i = 0; i < s->module_count; i++) {
-		cleanup_close(&s->modules[i].fd);
-		free(s->modules[i].path);
-	}
+	for (uint32_t i = 0; i < s->module_count; i++)
+		close_module(&s->modules[i]);
 	free(s->modules);
+	debugfile_close(&s->finder);
+	cleanup_close(&s->jit.root);
+	table_release(&s->jit.unnamed);
 	strings_release(&s->texts);
 	buffer_release(&s->places);
 	buffer_release(&s->levels);
@@ -63,15 +97,24 @@ void symbolizer_cancel(struct symbolizer *s)
 
 /* --- modules --------------------------------------------------------------------------------- */
 
-void symbolizer_set_process(struct symbolizer *s, pid_t pid)
+int symbolizer_set_process(struct symbolizer *s, pid_t pid)
 {
-	(void)s;
-	(void)pid;
+	struct debugfile_finder finder;
+	int error = debugfile_open(&finder, pid, &s->cancelled);
+
+	if (error)
+		return error;
+	debugfile_close(&s->finder);
+	s->finder = finder;
+	cleanup_close(&s->jit.root);
+	s->jit.root = rooted_directory(pid);
+	s->jit.owner = perfmap_owner_of(pid);
+	return 0;
 }
 
 int symbolizer_set_module(struct symbolizer *s, uint32_t id, const char *path, int fd)
 {
-	struct known_module m = { .fd = -1 };
+	struct known_module m = { .files = { -1, -1, -1 } };
 
 	while (s->module_count <= id) {
 		struct known_module *modules =
@@ -83,15 +126,16 @@ int symbolizer_set_module(struct symbolizer *s, uint32_t id, const char *path, i
 		modules[s->module_count++] = m;
 	}
 	if (fd >= 0) {
-		m.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (m.fd < 0)
+		m.files[SYMBOLS_MODULE] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		if (m.files[SYMBOLS_MODULE] < 0)
 			return -errno;
 	}
 	m.path = strdup(path);
 	if (!m.path) {
-		cleanup_close(&m.fd);
+		close_module(&m);
 		return -ENOMEM;
 	}
+	close_module(&s->modules[id]);
 	s->modules[id] = m;
 	return 0;
 }
@@ -187,7 +231,7 @@ static int remember_answer(
 	return remember(s, frame, &place);
 }
 
-/* --- looking up ------------------------------------------------------------------------------ */
+/* --- modules' frames ------------------------------------------------------------------------- */
 
 static bool is_native(uint64_t frame)
 {
@@ -196,11 +240,23 @@ static bool is_native(uint64_t frame)
 	return tag == HT_FRAME_CALL || tag == HT_FRAME_PC;
 }
 
+/* Once a frame asks for it: most modules of a process allocate nothing. */
+static void find_debug_files(struct symbolizer *s, struct known_module *m)
+{
+	struct debugfiles found;
+
+	if (m->searched)
+		return;
+	found = debugfile_find(&s->finder, m->files[SYMBOLS_MODULE], m->path);
+	m->files[SYMBOLS_DEBUG] = found.debug;
+	m->files[SYMBOLS_SUPPLEMENTARY] = found.supplementary;
+	m->searched = true;
+}
+
 static int add_module_frames(
 	struct symbolizer *s, struct known_module *m, const uint64_t *frames, size_t count)
 {
 	struct buffer in CLEANUP_BUFFER = { 0 }, answer CLEANUP_BUFFER = { 0 };
-	const int files[SYMBOLS_FILES] = { m->fd, -1, -1 };
 
 	for (size_t i = 0; i < count; i++) {
 		struct symbols_query q = {
@@ -212,7 +268,9 @@ static int add_module_frames(
 	}
 	if (buffer_failed(&in))
 		return -ENOMEM;
-	if (m->fd < 0 || parse_request(&symbols_parser, files, SYMBOLS_FILES, &in, &answer))
+	find_debug_files(s, m);
+	if (m->files[SYMBOLS_MODULE] < 0 ||
+		parse_request(&symbols_parser, m->files, SYMBOLS_FILES, &in, &answer))
 		debug("no names of %s: its frames show as offsets", m->path);
 	for (size_t i = 0; i < count; i++)
 		if (remember_answer(s, frames[i], &answer, i))
@@ -227,17 +285,24 @@ static int compare_frames(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Those of known modules that were not looked up before, sorted, each once. */
+static bool has_module(const struct symbolizer *s, uint64_t frame)
+{
+	uint32_t module = ht_frame_module(frame);
+
+	return is_native(frame) && module < s->module_count && s->modules[module].path;
+}
+
+/* Those of modules (or the raw ones) that were not looked up before, sorted, each once. */
 static size_t select_new(
-	const struct symbolizer *s, const uint64_t *frames, size_t count, uint64_t *new)
+	const struct symbolizer *s, bool raw, const uint64_t *frames, size_t count, uint64_t *new)
 {
 	size_t n = 0, unique = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		uint32_t module = ht_frame_module(frames[i]);
+		bool wanted =
+			raw ? ht_frame_tag(frames[i]) == HT_FRAME_RAW : has_module(s, frames[i]);
 
-		if (is_native(frames[i]) && module < s->module_count && s->modules[module].path &&
-			!table_find(&s->by_frame, frames[i]))
+		if (wanted && !table_find(&s->by_frame, frames[i]))
 			new[n++] = frames[i];
 	}
 	qsort(new, n, sizeof(*new), compare_frames);
@@ -247,14 +312,10 @@ static size_t select_new(
 	return unique;
 }
 
-int symbolizer_add(struct symbolizer *s, const uint64_t *frames, size_t count)
+static int add_native(struct symbolizer *s, const uint64_t *new, size_t n)
 {
-	uint64_t *new CLEANUP_FREE = calloc(count + 1, sizeof(*new));
-	size_t n, end;
+	size_t end;
 
-	if (!new)
-		return -ENOMEM;
-	n = select_new(s, frames, count, new);
 	/* Sorted, the frames of one tag and module stand together. */
 	for (size_t first = 0; first < n; first = end) {
 		uint64_t module = new[first] >> HT_FRAME_OFFSET_BITS;
@@ -268,6 +329,99 @@ int symbolizer_add(struct symbolizer *s, const uint64_t *frames, size_t count)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+/* --- raw frames ------------------------------------------------------------------------------ */
+
+static bool is_same_map(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
+	       a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* Those that this version of the map was not asked for yet, in place. */
+static size_t drop_unnamed(struct jit *j, uint64_t *frames, size_t count)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const uint32_t *version = table_find(&j->unnamed, frames[i]);
+
+		if (!version || *version != j->version)
+			frames[n++] = frames[i];
+	}
+	return n;
+}
+
+static int remember_jit(struct symbolizer *s, uint64_t frame, const struct buffer *answer, size_t i)
+{
+	struct perfmap_answer a = { 0 };
+	struct symbol_level level = { 0 };
+	struct place place = {
+		.address = ht_frame_raw_address(frame),
+		.first_level = (uint32_t)(s->levels.length / sizeof(level)),
+		.level_count = 1,
+		.jit = true,
+	};
+	uint32_t *version;
+	bool added;
+
+	if (answer->length / sizeof(a) > i)
+		memcpy(&a, answer->data + i * sizeof(a), sizeof(a));
+	if (!a.name_length || a.name_length > MAX_TEXT || a.name > answer->length ||
+		a.name_length > answer->length - a.name) {
+		version = table_add(&s->jit.unnamed, frame, &added);
+		if (version)
+			*version = s->jit.version;
+		return version ? 0 : -ENOMEM;
+	}
+	level.function =
+		strings_intern(&s->texts, (const char *)answer->data + a.name, a.name_length);
+	place.function_offset = place.address - a.start;
+	buffer_append(&s->levels, &level, sizeof(level));
+	if (!level.function || buffer_failed(&s->levels))
+		return -ENOMEM;
+	return remember(s, frame, &place);
+}
+
+/* Code made at run time moves, but a frame was seen not long before its name is asked for first. */
+static int add_raw(struct symbolizer *s, uint64_t *frames, size_t count)
+{
+	struct buffer in CLEANUP_BUFFER = { 0 }, answer CLEANUP_BUFFER = { 0 };
+	CLEANUP_CLOSE int fd = count ? perfmap_open(s->jit.root, &s->jit.owner) : -1;
+	struct stat now;
+
+	if (fd < 0 || fstat(fd, &now))
+		return 0;
+	if (!s->jit.version || !is_same_map(&now, &s->jit.seen))
+		s->jit.version++;
+	s->jit.seen = now;
+	/* Of several processes the addresses are not in order; there is one so far. */
+	count = drop_unnamed(&s->jit, frames, count);
+	for (size_t i = 0; i < count; i++) {
+		uint64_t address = ht_frame_raw_address(frames[i]);
+
+		buffer_append(&in, &address, sizeof(address));
+	}
+	if (buffer_failed(&in))
+		return -ENOMEM;
+	if (count && parse_file(&perfmap_parser, fd, &in, &answer))
+		debug("no names of JIT code: its map cannot be read");
+	for (size_t i = 0; i < count; i++)
+		if (remember_jit(s, frames[i], &answer, i))
+			return -ENOMEM;
+	return 0;
+}
+
+int symbolizer_add(struct symbolizer *s, const uint64_t *frames, size_t count)
+{
+	uint64_t *new CLEANUP_FREE = calloc(count + 1, sizeof(*new));
+	int error;
+
+	if (!new)
+		return -ENOMEM;
+	error = add_native(s, new, select_new(s, false, frames, count, new));
+	return error ? error : add_raw(s, new, select_new(s, true, frames, count, new));
 }
 
 struct symbol symbolizer_find(const struct symbolizer *s, uint64_t frame)
@@ -286,6 +440,7 @@ struct symbol symbolizer_find(const struct symbolizer *s, uint64_t frame)
 	p = (const struct place *)(const void *)s->places.data + *index;
 	symbol.address = p->address;
 	symbol.function_offset = p->function_offset;
+	symbol.jit = p->jit;
 	if (p->level_count) {
 		symbol.levels =
 			(const struct symbol_level *)(const void *)s->levels.data + p->first_level;

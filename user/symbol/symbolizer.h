@@ -44,9 +44,9 @@ void symbolizer_free(struct symbolizer *s);
 
 /*
  * Whose files and whose JIT's names are meant; without it there are the host's files, and no names
- * of raw frames. To be called while the process lives: its root stays open.
+ * of raw frames. To be called while the process lives: its root stays open. 0 or -errno.
  */
-void symbolizer_set_process(struct symbolizer *s, pid_t pid);
+int symbolizer_set_process(struct symbolizer *s, pid_t pid);
 
 /*
  * A module, by the id that its frames hold; ids may come in any order, each once. path: as the

@@ -223,8 +223,10 @@ static int symbols_parse(
 		return error;
 	if (!buffer_extend(out, count * sizeof(struct symbols_answer)))
 		return -ENOMEM;
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
 		answer_query(&r, &queries[i], i);
+		parse_progress();
+	}
 	return buffer_failed(out);
 }
 

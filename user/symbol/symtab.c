@@ -5,7 +5,7 @@
 #include <gelf.h>
 #include <string.h>
 
-#include "../base/buffer.h"
+#include "../base/parse.h"
 
 #define MAX_NESTED 64 /* symbols looked through for one that covers an address */
 
@@ -145,6 +145,7 @@ static void add_file(struct search *s, Elf *elf)
 	while ((section = elf_nextscn(elf, section))) {
 		GElf_Shdr header;
 
+		parse_progress();
 		if (gelf_getshdr(section, &header) &&
 			(header.sh_type == SHT_SYMTAB || header.sh_type == SHT_DYNSYM))
 			add_table(s, elf, section, &header);

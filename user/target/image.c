@@ -7,12 +7,15 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "../base/err.h"
 #include "maps.h"
 
 #define MAPS_LIMIT (256UL << 20) /* bytes of text: two million mappings */
+#define VDSO_MAX   (1UL << 20)
 
 /*
  * Opens the inode that is mapped. map_files names just that, but wants CAP_CHECKPOINT_RESTORE; the
@@ -39,14 +42,42 @@ static int open_mapped(pid_t pid, const struct map_entry *m, const char *path)
 	return open(rooted, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 }
 
-static int module_id(const struct image *image, const struct map_entry *m)
+static bool is_vdso(const struct map_entry *m, const char *path)
+{
+	return !m->inode && !strcmp(path, MODULE_VDSO);
+}
+
+/* The vDSO has no inode, and of each mapping of it there is but one. */
+static int module_id(const struct image *image, const struct map_entry *m, const char *path)
 {
 	for (uint32_t i = 0; i < image->module_count; i++)
-		if (image->modules[i].inode == m->inode && image->modules[i].device == m->device)
+		if (image->modules[i].inode == m->inode && image->modules[i].device == m->device &&
+			(m->inode || !strcmp(image->modules[i].path, path)))
 			return (int)i;
 	return -1;
 }
 
+/* A file with the bytes of a mapping that has none, or -1. */
+static int copy_mapped(pid_t pid, const struct map_entry *m)
+{
+	size_t length = m->end - m->start;
+	uint8_t *bytes CLEANUP_FREE = length <= VDSO_MAX ? malloc(length) : NULL;
+	struct iovec here = { bytes, length }, there = { (void *)(uintptr_t)m->start, length };
+	CLEANUP_CLOSE int fd = -1;
+
+	if (!bytes) {
+		errno = EFBIG;
+		return -1;
+	}
+	if (process_vm_readv(pid, &here, 1, &there, 1, 0) != (ssize_t)length)
+		return -1;
+	fd = memfd_create("heaptap-vdso", MFD_CLOEXEC);
+	if (fd < 0 || write(fd, bytes, length) != (ssize_t)length)
+		return -1;
+	return TAKE_FD(fd);
+}
+
+/* The id of the new module. -ENODATA: it cannot be had, and is no module; -ENOMEM. */
 static int module_add(struct image *image, pid_t pid, const struct map_entry *m, const char *path,
 	const struct buffer *names)
 {
@@ -59,14 +90,18 @@ static int module_add(struct image *image, pid_t pid, const struct map_entry *m,
 	image->modules = modules;
 	new = &modules[image->module_count];
 	*new = (struct module){ .device = m->device, .inode = m->inode, .deleted = m->deleted };
-	new->path = strdup(path);
-	if (!new->path)
-		return -ENOMEM;
-	new->fd = open_mapped(pid, m, path);
+	new->fd = is_vdso(m, path) ? copy_mapped(pid, m) : open_mapped(pid, m, path);
 	new->error = new->fd < 0 ? -errno : 0;
 	if (new->fd < 0)
 		debug("cannot open %s of pid %d: %s", path, pid, strerror(errno));
-	else if (!parse_file(&elf_parser, new->fd, names, &new->elf))
+	if (new->fd < 0 && is_vdso(m, path))
+		return -ENODATA;
+	new->path = strdup(path);
+	if (!new->path) {
+		cleanup_close(&new->fd);
+		return -ENOMEM;
+	}
+	if (new->fd >= 0 && !parse_file(&elf_parser, new->fd, names, &new->elf))
 		new->allocator = allocator_of(module_elf(new));
 	return (int)image->module_count++;
 }
@@ -139,11 +174,11 @@ static int read_entry(struct image *image, pid_t pid, const struct map_entry *m,
 	copy_path(path, sizeof(path), text + m->path, m->path_length);
 	if (is_kernel_page(path))
 		return 0;
-	if (m->inode) {
-		id = module_id(image, m);
+	if (m->inode || is_vdso(m, path)) {
+		id = module_id(image, m, path);
 		if (id < 0)
 			id = module_add(image, pid, m, path, names);
-		if (id < 0)
+		if (id < 0 && id != -ENODATA)
 			return id;
 	}
 	range = range_of(image, m, id);

@@ -6,6 +6,7 @@
  *         -> ranges (executable mappings, sorted) -> module id
  *
  * A module stays, with its open file, when the process unmaps it: stacks taken before refer to it.
+ * The kernel's own code in the process, the vDSO, is a module too: its file is a copy in memory.
  */
 #ifndef HEAPTAP_IMAGE_H
 #define HEAPTAP_IMAGE_H
@@ -14,8 +15,10 @@
 #include "allocator.h"
 #include "process.h"
 
+#define MODULE_VDSO "[vdso]"
+
 struct module {
-	char *path;	 /* as the process sees it */
+	char *path; /* as the process sees it, without the kernel's " (deleted)"; or MODULE_VDSO */
 	uint64_t device; /* as /proc/PID/maps prints it */
 	uint64_t inode;
 	int fd;	   /* the mapped inode, also when its path is gone; -1: could not be opened */
