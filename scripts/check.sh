@@ -83,8 +83,10 @@ suite "e2e: command line" bats tests/e2e/cli.bats
 suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/cli.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: growth" bats tests/e2e/growth.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
+suite "e2e: growth, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/growth.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
 if [ -n "$full" ]; then
 	suite "full: soak and many attaches" bats tests/full

@@ -84,6 +84,20 @@ pid_t process_live_thread(const struct process *p)
 	return found;
 }
 
+/* Field 47; the name in field 2 may hold blanks and parentheses. */
+uint64_t process_heap_start(const struct process *p)
+{
+	struct buffer b CLEANUP_BUFFER = { 0 };
+	const char *at;
+
+	if (read_proc(&b, p->pid, "stat"))
+		return 0;
+	at = strrchr(buffer_string(&b), ')');
+	for (int field = 2; at && field < 47; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
 static pid_t leader_of(pid_t pid)
 {
 	struct buffer b CLEANUP_BUFFER = { 0 };

@@ -32,6 +32,8 @@ int process_copy(const struct process *p, struct process *copy);
  * process without mappings under its own id. 0: there is none any more.
  */
 pid_t process_live_thread(const struct process *p);
+/* Where its brk heap begins; 0: not known. */
+uint64_t process_heap_start(const struct process *p);
 /* Has it ended, or has its id been given to another process? */
 bool process_ended(const struct process *p);
 

@@ -170,6 +170,7 @@ static int read_mappings(struct growth *g, const struct process *p, uint32_t slo
 	if (!error)
 		error = maps_parse((const char *)text.data, text.length, &maps);
 	entries = (const void *)maps.data;
+	g->brk = whole_pages(process_heap_start(p)); /* unless there is a heap already */
 	for (size_t i = 0; !error && i < maps.length / sizeof(*entries); i++) {
 		const struct map_entry *m = &entries[i];
 
