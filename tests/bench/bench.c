@@ -69,6 +69,7 @@ static const struct section {
 	{ "pairs", bench_pairs },
 	{ "attach", bench_attach },
 	{ "tables", bench_tables },
+	{ "growth", bench_growth },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -101,7 +102,8 @@ static const struct option options[] = {
 
 static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
-	"             [--attaches 10] [--heaptap build/heaptap] [--only pairs,attach,tables] "
+	"             [--attaches 10] [--heaptap build/heaptap] [--only "
+	"pairs,attach,tables,growth] "
 	"[--quick]\n";
 
 static int parse_number(

@@ -27,6 +27,7 @@ struct bench_opts {
 int bench_pairs(const struct bench_opts *opts);
 int bench_attach(const struct bench_opts *opts);
 int bench_tables(const struct bench_opts *opts);
+int bench_growth(const struct bench_opts *opts);
 
 /* SIGINT or SIGTERM has come: whatever waits gives up with -EINTR, so that all is detached on the
  * way out. */

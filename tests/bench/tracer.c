@@ -111,9 +111,15 @@ static int wait_armed(const struct tracer *tracer, uint64_t *armed_at_ns)
 int tracer_start(
 	struct tracer *tracer, const char *path, pid_t target, const char *mode, uint64_t *armed_ns)
 {
+	return tracer_start_domain(tracer, path, target, mode, NULL, armed_ns);
+}
+
+int tracer_start_domain(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *domain, uint64_t *armed_ns)
+{
 	char pid[16];
 	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--every", "3600s",
-		"-q", "--json", NULL };
+		"-q", "--json", domain ? "--domain" : NULL, domain, NULL };
 	struct tracer made = TRACER_INIT;
 	uint64_t start_ns, armed_at_ns = 0;
 	int pipe_fds[2];

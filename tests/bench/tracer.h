@@ -21,6 +21,10 @@ struct tracer {
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	uint64_t *armed_ns);
 
+/* The same with `--domain DOMAIN`; NULL: without. */
+int tracer_start_domain(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *domain, uint64_t *armed_ns);
+
 /*
  * SIGINT, then waits for the exit; ns between the two, and the allocations that the last report
  * counted (-1: it does not say), if asked for. Fails when the exit code is not 0. A tracer that is

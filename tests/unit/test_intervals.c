@@ -217,8 +217,7 @@ static void like_single_pages(void **state)
 
 		switch (rand() % 3) {
 		case 0:
-			intervals_map(
-				&v, from * PAGE, pages * PAGE, site, count_gone, &gone);
+			intervals_map(&v, from * PAGE, pages * PAGE, site, count_gone, &gone);
 			model_set(&m, from, pages, site);
 			break;
 		case 1:
@@ -229,8 +228,8 @@ static void like_single_pages(void **state)
 			/* The kernel moves to where the old pages are not, or not at all. */
 			if (to != from && to < from + pages && from < to + larger)
 				to = from;
-			intervals_move(&v, from * PAGE, pages * PAGE, to * PAGE,
-				larger * PAGE, site, count_gone, &gone);
+			intervals_move(&v, from * PAGE, pages * PAGE, to * PAGE, larger * PAGE,
+				site, count_gone, &gone);
 			model_move(&m, from, pages, to, larger, site);
 		}
 		assert_same(&v, &m, &gone);

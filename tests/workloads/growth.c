@@ -137,7 +137,8 @@ WAY way_address(void)
 	munmap(at + 16 * MIB, 16 * MIB);
 	at = mremap(at, 16 * MIB, 32 * MIB, MREMAP_MAYMOVE);
 	madvise(at, MIB, MADV_DONTNEED);
-	if (at == MAP_FAILED || sbrk(8 * MIB) == (void *)-1 || sbrk(-4 * (intptr_t)MIB) == (void *)-1)
+	if (at == MAP_FAILED || sbrk(8 * MIB) == (void *)-1 ||
+		sbrk(-4 * (intptr_t)MIB) == (void *)-1)
 		wl_die("address");
 }
 
