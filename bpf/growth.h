@@ -92,10 +92,16 @@ static __always_inline s64 shared_word(struct mm_struct *mm, u32 count)
 {
 	if (is_one_word()) {
 		struct mm_struct___atomic *old = (void *)mm;
+		s64 word = 0;
 
+		/* By a copy: to the verifier the elements of this array are no structures. */
 		if (count == HT_COUNT_ANON)
-			return old->rss_stat.count[HT_MM_ANONPAGES].counter;
-		return old->rss_stat.count[HT_MM_SWAPENTS].counter;
+			bpf_core_read(
+				&word, sizeof(word), &old->rss_stat.count[HT_MM_ANONPAGES].counter);
+		else
+			bpf_core_read(
+				&word, sizeof(word), &old->rss_stat.count[HT_MM_SWAPENTS].counter);
+		return word;
 	}
 	if (count == HT_COUNT_ANON)
 		return mm->rss_stat[HT_MM_ANONPAGES].count;

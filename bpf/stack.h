@@ -205,6 +205,9 @@ static __always_inline u64 walk_frame(struct ht_scratch *s, u32 scratch_index, u
 	return frame_slowly(scratch_index, slot);
 }
 
+/* The verifier of Linux 6.1 takes a loop only if a jump closes it, and clang may lay it out to fall through. */
+#define JUMP_BACK asm volatile("goto +0" ::: "memory")
+
 /*
  * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
  * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it.
@@ -214,9 +217,11 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 slo
 	u64 hash = 0;
 	int end = HT_UNWIND_DEPTH;
 
-	for (u32 i = 0; i < HT_MAX_FRAMES; i++) {
-		u64 frame = walk_frame(s, scratch_index, slot), rule;
+	for (u32 i = 0; i < HT_MAX_FRAMES; i++, ({ JUMP_BACK; })) {
+		u64 frame, rule;
 
+		asm volatile("" ::: "memory");
+		frame = walk_frame(s, scratch_index, slot);
 		if (!frame) {
 			end = HT_UNWIND_NO_CODE;
 			break;

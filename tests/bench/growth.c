@@ -233,7 +233,7 @@ static int run_redis(struct worker *w)
 {
 	const char *const flush[] = { "/usr/bin/redis-cli", "-s", socket_path, "flushall", NULL };
 	const char *const set[] = { "/usr/bin/redis-benchmark", "-s", socket_path, "-t", "set",
-		"-d", "1024", "-n", "30000", "-r", "1000000", "-q", NULL };
+		"-d", "1024", "-n", "20000", "-r", "1000000", "-q", NULL };
 	char out[256];
 	int rc = tracer_run(set, out, sizeof(out), NULL);
 

@@ -48,7 +48,7 @@ adds_up() {
 	last '.growth | (.start_bytes + .sum_bytes - $rss | fabs) <= $rss / 100' --argjson rss "$RSS_ANON"
 	last '.growth.sum_bytes == ([.growth.causes[] | .grown_bytes - .shrunk_bytes] | add)'
 	# All that threads of the process did is under some stack.
-	last '[.stacks[] | select(.domain == "rss") | .growth_bytes] | add == $sum' \
+	last '[.stacks[] | select(.domain == "rss") | .growth_bytes] | add // 0 | . == $sum' \
 		--argjson sum "$(tail -n 1 "$HT_OUT" | jq '[.growth.causes | to_entries[]
 			| select(.key | IN("reclaim", "khugepaged", "ksm", "other_process",
 				"kernel_worker", "exec", "exit") | not)
@@ -174,7 +174,7 @@ start_script() {
 	finish
 	adds_up
 	last '.growth.sum_bytes > 10 * 1048576 and .health.truncated_share < 0.05'
-	last '[.stacks[] | select(any(.frames[]; .module == null) and any(.frames[]; .function == "main"))] | length > 0'
+	last '[.stacks[] | select((.truncated | not) and any(.frames[]; .module == null))] | length > 0'
 	quit_workload
 }
 

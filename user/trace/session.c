@@ -86,7 +86,7 @@ int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t
 
 /* --- load ------------------------------------------------------------------------------------ */
 
-static int load_error(int error)
+static int load_error(const struct session *s, int error)
 {
 	if (error == -EPERM || error == -EACCES)
 		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
@@ -95,9 +95,9 @@ static int load_error(int error)
 		return err(error, "not enough memory for the kernel's tables: lower --max-live or "
 				  "--max-stacks");
 	return err(-EOPNOTSUPP,
-		"the kernel does not take heaptap's BPF programs (%s): Linux 6.13 or newer with "
+		"the kernel does not take heaptap's BPF programs (%s): Linux %s or newer with "
 		"BTF is needed; -v tells more",
-		strerror(-error));
+		strerror(-error), s->mode == HT_MODE_GROWTH ? "6.1" : "6.13");
 }
 
 static int on_message(void *context, void *data, size_t size)
@@ -255,7 +255,7 @@ int session_load(struct session *s, const struct table_limits *limits)
 		error = kernel_load(&s->kernel);
 	}
 	if (error)
-		return load_error(error);
+		return load_error(s, error);
 	error = tables_map(&s->tables, &s->kernel);
 	if (!error && growth)
 		error = growth_map(&s->growth, &s->kernel);
