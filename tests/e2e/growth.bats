@@ -300,6 +300,48 @@ squeeze() {
 	expect_exit "$WL_PID" 0
 }
 
+@test "exec ends one balance and begins another" {
+	start_script <<-EOF
+		#!$(python3 -c 'import sys; print(sys.executable)')
+		import os, sys
+		print("ready", os.getpid(), flush=True)
+		while os.read(0, 1) != b"\n": pass
+		os.execv("$WORKLOADS/growth", ["growth", "--way", "mmap", "--mib", "16"])
+	EOF
+	attach_growth
+	say go
+	wait_line "$HT_OUT" '"ended":"target_exec"' "$HT_PID"
+	say go
+	wait_done
+	finish
+	adds_up
+	head -n 1 "$HT_OUT" | jq -e '.growth | .end_bytes == null and .start_bytes + .sum_bytes == 0
+		and .causes.exec.shrunk_bytes > 0'
+	last '.growth.sum_bytes >= 16 * 1048576'
+	quit_workload
+}
+
+@test "another process that writes into this one has a line of its own" {
+	start_workload growth --way address
+	say go
+	wait_done
+	attach_growth
+	python3 - "$WL_PID" <<-'EOF'
+		import sys
+		for line in open(f"/proc/{sys.argv[1]}/maps"):
+		    start, end = (int(x, 16) for x in line.split()[0].split("-"))
+		    if "rw-p" in line and end - start >= 16 << 20:
+		        with open(f"/proc/{sys.argv[1]}/mem", "r+b", 0) as memory:
+		            memory.seek(start + (2 << 20))
+		            memory.write(b"x" * (4 << 20))
+		        break
+	EOF
+	finish
+	adds_up
+	last '.growth.causes.other_process.grown_bytes == 4 * 1048576 and .growth.sum_bytes == 4 * 1048576'
+	quit_workload
+}
+
 @test "several reports, text and JSON" {
 	start_workload growth --way mmap --mib 16
 	start_heaptap leaks -p "$WL_PID" --mode growth --every 200ms --count 5

@@ -25,7 +25,7 @@ static void end_of_balance(const struct printer *p, const struct growth_figures 
 
 	if (g->end_bytes < 0) {
 		line(p, '=', (uint64_t)(g->start_bytes + growth_sum(g)),
-			"at the end, as counted: the process is gone");
+			"at the end, as counted: this memory is gone");
 		return;
 	}
 	if (residual)

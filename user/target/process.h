@@ -42,9 +42,9 @@ struct process_memory {
 	int64_t rss;
 	int64_t pss; /* costs a walk over all page tables: only when asked for */
 	int64_t swap;
+	int64_t limit;			       /* the tightest of its cgroups; -1: none */
 	int64_t rss_anon, rss_file, rss_shmem; /* rss is their sum */
 	int64_t anon_huge;		       /* with pss */
-	int64_t limit;			       /* the tightest of its cgroups; -1: none */
 };
 void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m);
 

@@ -340,6 +340,8 @@ static void read_now(const struct growth *g, const struct tables *t, const struc
 		read_counters(g, t, slot, f);
 		skew = growth_sum(f) - growth_sum(&before);
 		f->skew_bytes = (uint64_t)(skew < 0 ? -skew : skew);
+		if (__atomic_load_n(&g->records[slot].ended, __ATOMIC_RELAXED))
+			break; /* by exec: what /proc shows is another memory */
 		f->end_bytes = memory.rss_anon;
 		f->swap_end_bytes = memory.swap;
 		if (!skew)
