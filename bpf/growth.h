@@ -82,9 +82,13 @@ static __always_inline struct ht_growth_counters *growth_counters_of_slot(u32 sl
 
 /* --- the count -------------------------------------------------------------------------------- */
 
+/*
+ * By a field that there is on newer kernels: to find out that the old type is missing, libbpf would look into the types
+ * of all modules, which takes CAP_SYS_ADMIN.
+ */
 static __always_inline int is_one_word(void)
 {
-	return bpf_core_type_exists(struct mm_rss_stat);
+	return !bpf_core_field_exists(((struct mm_struct *)0)->rss_stat[0].counters);
 }
 
 /* The shared word of a count. Member by member: CO-RE relocates no variable index. */

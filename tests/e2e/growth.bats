@@ -342,6 +342,24 @@ squeeze() {
 	quit_workload
 }
 
+@test "five capabilities are enough" {
+	local shared capabilities=+bpf,+perfmon,+sys_ptrace,+dac_read_search,+checkpoint_restore
+
+	# The build directory may be closed to others.
+	shared=$(mktemp -d)
+	chmod 755 "$shared"
+	cp "$HEAPTAP" "$shared/heaptap"
+	start_workload growth --way mmap --mib 8
+	run --separate-stderr timeout "$LIMIT" setpriv --reuid 65534 --regid 65534 --clear-groups \
+		--inh-caps=-all,$capabilities --ambient-caps=$capabilities \
+		--bounding-set=-all,$capabilities \
+		"$shared/heaptap" leaks -p "$WL_PID" --mode growth --for 100ms
+	rm -r "$shared"
+	((status == 0))
+	[[ $output == *RssAnon* ]]
+	quit_workload
+}
+
 @test "several reports, text and JSON" {
 	start_workload growth --way mmap --mib 16
 	start_heaptap leaks -p "$WL_PID" --mode growth --every 200ms --count 5
