@@ -300,6 +300,66 @@ squeeze() {
 	expect_exit "$WL_PID" 0
 }
 
+# report_until EXPRESSION: until it holds for the newest report.
+report_until() {
+	local deadline=$((SECONDS + 20))
+
+	until tail -n 1 "$HT_OUT" | jq -e "$1" >/dev/null 2>&1; do
+		((SECONDS < deadline)) || return 1
+		sleep 0.1
+	done
+}
+
+# knobs DIR NAME=VALUE...: sets files of the kernel's, and has them set back at the end of the test.
+knobs() {
+	local dir=$1 pair
+
+	for pair in "${@:2}"; do
+		[[ -w $dir/${pair%%=*} ]] || skip "the kernel has no ${dir##*/}/${pair%%=*}"
+		KNOBS+=("$dir/${pair%%=*}" "$(cat "$dir/${pair%%=*}")")
+		echo "${pair#*=}" >"$dir/${pair%%=*}"
+	done
+}
+
+knobs_back() {
+	local i
+
+	for ((i = ${#KNOBS[@]} - 2; i >= 0; i -= 2)); do
+		echo "${KNOBS[i + 1]}" >"${KNOBS[i]}"
+	done
+}
+
+# Kernel threads work when they please: a report has them in the end, or there is nothing to test.
+kernel_thread() {
+	local way=$1 cause=$2 direction=$3
+
+	start_workload growth --way "$way" --mib 16
+	start_heaptap leaks -p "$WL_PID" --mode growth --json --every 200ms --for 60s
+	wait_line "$HT_ERR" 'mode=growth$' "$HT_PID"
+	say go
+	wait_done
+	report_until ".growth.causes.$cause.${direction}_bytes >= 4 * 1048576" || {
+		knobs_back
+		skip "$cause did nothing in 20 s"
+	}
+	knobs_back
+	finish
+	adds_up
+	quit_workload
+}
+
+@test "khugepaged has a line of its own" {
+	KNOBS=()
+	knobs /sys/kernel/mm/transparent_hugepage/khugepaged scan_sleep_millisecs=10 alloc_sleep_millisecs=10
+	kernel_thread holes khugepaged grown
+}
+
+@test "same-page merging has a line of its own" {
+	KNOBS=()
+	knobs /sys/kernel/mm/ksm use_zero_pages=1 pages_to_scan=10000 sleep_millisecs=5 run=1
+	kernel_thread merge ksm shrunk
+}
+
 @test "exec ends one balance and begins another" {
 	start_script <<-EOF
 		#!$(python3 -c 'import sys; print(sys.executable)')

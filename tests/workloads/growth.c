@@ -8,6 +8,7 @@
  *   child    a child that holds a copy, and writes into half of it; then the parent does
  *   squeeze  a mapping, touched; after "again" once more, forwards
  *   merge    a mapping of zeros, given to same-page merging
+ *   holes    every second page of a mapping, then given to khugepaged
  *   address  maps, moves, cuts and drops; no more than a page of it is touched
  */
 #define _GNU_SOURCE
@@ -130,6 +131,16 @@ WAY way_merge(void)
 	madvise(at, mib * MIB, MADV_MERGEABLE);
 }
 
+WAY way_holes(void)
+{
+	char *at = pages((mib + 2) * MIB);
+
+	at = (char *)(((uintptr_t)at + 2 * MIB - 1) & ~(2 * MIB - 1));
+	for (size_t i = 0; i < mib * MIB; i += 2 * WL_PAGE)
+		((volatile char *)at)[i] = 1;
+	madvise(at, mib * MIB, MADV_HUGEPAGE);
+}
+
 WAY way_address(void)
 {
 	char *at = pages(64 * MIB);
@@ -155,6 +166,7 @@ static const struct {
 	{ "child", way_child },
 	{ "squeeze", way_squeeze },
 	{ "merge", way_merge },
+	{ "holes", way_holes },
 	{ "address", way_address },
 };
 
