@@ -106,15 +106,30 @@ static uint64_t whole_pages(uint64_t bytes)
 	return (bytes + page - 1) & ~(page - 1);
 }
 
-static int map(struct growth *g, uint64_t start, uint64_t bytes, uint32_t site)
+static void count_call(struct growth *g, uint32_t site, uint64_t bytes)
 {
 	struct mapped *m = mapped_of(g, site);
 
-	if (m) {
-		m->calls++;
-		m->bytes += bytes;
-	}
+	if (!m)
+		return;
+	m->calls++;
+	m->bytes += bytes;
+}
+
+static int map(struct growth *g, uint64_t start, uint64_t bytes, uint32_t site)
+{
+	count_call(g, site, bytes);
 	return intervals_map(&g->intervals, start, bytes, site, unmapped, g);
+}
+
+/* Only what is new behind the old bytes is the caller's. */
+static int move(struct growth *g, const struct ht_mapping *m)
+{
+	uint64_t old = whole_pages(m->old_bytes), bytes = whole_pages(m->bytes);
+
+	count_call(g, m->site, bytes > old ? bytes - old : 0);
+	return intervals_move(
+		&g->intervals, m->old_address, old, m->address, bytes, m->site, unmapped, g);
 }
 
 /* The program's own heap: brk says only where it ends now. */
@@ -145,8 +160,7 @@ static int on_mapping(void *context, void *data, size_t size)
 	case HT_MAPPING_MUNMAP:
 		return intervals_unmap(&g->intervals, m->address, bytes, unmapped, g);
 	case HT_MAPPING_MREMAP:
-		return intervals_move(&g->intervals, m->old_address, whole_pages(m->old_bytes),
-			m->address, bytes, m->site, unmapped, g);
+		return move(g, m);
 	case HT_MAPPING_BRK:
 		return move_brk(g, m->address, m->site);
 	case HT_MAPPING_MADVISE:
