@@ -46,7 +46,7 @@ BARE_CFLAGS := -O2 -g -fomit-frame-pointer -pthread -Wall -Wextra -Werror
 RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
-             build/workloads/exact-static build/workloads/exact-stripped \
+             build/workloads/exact-static build/workloads/exact-stripped build/workloads/growth-stripped \
              build/workloads/steer build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
              build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -134,6 +134,10 @@ build/workloads/bare-rust: tests/workloads/bare/bare-rust.rs | build/workloads/
 build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$@)
 	$(Q)$(CC) $(WORKLOAD_CFLAGS) -static $< -o $@
+
+build/workloads/growth-stripped: tests/workloads/growth.c tests/workloads/workload.h | build/workloads/
+	$(call say,CC,$@)
+	$(Q)$(CC) $(WORKLOAD_CFLAGS) -static -s $< -o $@
 
 build/workloads/exact-stripped: build/workloads/exact-static
 	$(Q)strip -s $< -o $@

@@ -37,7 +37,12 @@
 #define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
 #define HT_THREAD_SLOTS	      4096 /* a power of two */
 
-enum ht_domain { HT_DOMAIN_HEAP = 0, HT_DOMAIN_MMAP = 1, HT_DOMAIN_PYTHON = 2 };
+enum ht_domain {
+	HT_DOMAIN_HEAP = 0,
+	HT_DOMAIN_MMAP = 1,
+	HT_DOMAIN_PYTHON = 2,
+	HT_DOMAIN_RSS = 3, /* resident anonymous memory: allocated is grown, freed is shrunk */
+};
 
 enum ht_mode { HT_MODE_EXACT = 0, HT_MODE_SAMPLE = 1, HT_MODE_GROWTH = 2 };
 
@@ -352,7 +357,8 @@ struct ht_knobs {
 	__u32 segment_buckets;
 	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
 	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
-	__u32 cpu_count;   /* possible CPUs: pulses a slot */
+	__u16 cpu_count;   /* possible CPUs: pulses a slot */
+	__u16 page_shift;
 };
 _Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");
 

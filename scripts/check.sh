@@ -95,6 +95,7 @@ suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
 suite "e2e: the budget" bats tests/e2e/auto.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: growth" bats tests/e2e/growth.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
@@ -109,6 +110,7 @@ suite "e2e: kill -9 of heaptap" bats tests/e2e/kill.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
+suite "e2e: growth, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/growth.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
 suite "fuzz: each target" scripts/fuzz.sh "$([ -n "$full" ] && echo 60 || echo 10)"
 if [ -n "$full" ]; then

@@ -25,6 +25,10 @@ int tracer_start(struct tracer *tracer, const char *path, pid_t target, const ch
 /* Does it take this --link here? What it says against it goes to stderr. */
 bool tracer_takes_link(const char *path, pid_t target, const char *link);
 
+/* The same with `--domain DOMAIN`; NULL: without. */
+int tracer_start_domain(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *domain, uint64_t *armed_ns);
+
 /*
  * SIGINT, then waits for the exit; ns between the two, and the allocations that the last report
  * counted (-1: it does not say), if asked for. Fails when the exit code is not 0. A tracer that is

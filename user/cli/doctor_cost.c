@@ -60,8 +60,9 @@ static int forbid_return_probes(void)
 static int start(struct session **session, pid_t pid, enum link_choice link, bool sampled)
 {
 	const struct table_limits limits = TABLE_LIMITS_DEFAULT;
-	const struct rules rules = { .sample = sampled, .sample_bytes = sampled ? SAMPLE_BYTES : 1 };
-	int error = session_open(session, pid);
+	const struct rules rules = { .sample = sampled,
+		.sample_bytes = sampled ? SAMPLE_BYTES : 1 };
+	int error = session_open(session, pid, HT_MODE_EXACT, 1 << HT_DOMAIN_HEAP);
 
 	if (!error)
 		error = session_set_rules(*session, &rules);
@@ -95,8 +96,7 @@ static int measure_traced(const struct subject *s, struct session *session, doub
 	return error;
 }
 
-static int trace(
-	const struct subject *s, enum link_choice link, bool sampled, double *ns_per_pair)
+static int trace(const struct subject *s, enum link_choice link, bool sampled, double *ns_per_pair)
 {
 	struct session *session = NULL;
 	int error = start(&session, s->pid, link, sampled);

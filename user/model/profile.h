@@ -19,6 +19,7 @@
 #include "../../include/frame.h"
 #include "../../include/losses.h"
 #include "../../include/records.h"
+#include "growth.h"
 
 struct profile_module {
 	char *path;
@@ -98,6 +99,7 @@ struct site_figures {
 	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
 	uint64_t survived_count, survived_bytes; /* of windows: live when theirs closed */
+	uint64_t discarded_bytes;		 /* of a mapping: given back by madvise */
 	struct variances variance;
 	struct samples samples;
 };
@@ -163,6 +165,7 @@ struct snapshot {
 	uint32_t removed_probes;  /* gone from the target's memory: their events are missing */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
+	struct growth_figures growth;
 	struct site_figures *sites;
 	uint32_t site_count;
 };

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "json.h"
-#include "leaks_report.h"
+#include "growth_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -78,6 +77,25 @@ static void samples(struct json *j, const struct samples *s)
 	json_uint(j, "live_bytes", s->live_bytes);
 	json_uint(j, "lost_count", s->lost_count);
 	json_uint(j, "lost_bytes", s->lost_bytes);
+	json_close(j, '}');
+}
+
+/* Of blocks growth mode knows nothing: null, never 0. */
+static void unknown(struct json *j, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_null(j, keys[i]);
+}
+
+static void no_totals(struct json *j)
+{
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes", "lost_count",
+		"lost_bytes", "peak_live_bytes", "survived_count", "survived_bytes", "failed_count",
+		"untracked_frees", "in_flight" };
+
+	json_open(j, "totals", '{');
+	unknown(j, blocks, ARRAY_SIZE(blocks));
 	json_close(j, '}');
 }
 
@@ -274,6 +292,7 @@ static void site_figures(struct json *j, const struct site_figures *f, const str
 	uint_if(j, !sampled, "failed_count", f->failed_count);
 	uint_if(j, s->windowed, "survived_count", f->survived_count);
 	uint_if(j, s->windowed, "survived_bytes", f->survived_bytes);
+	json_double(j, "oldest_s", s->windowed ? NAN : f->oldest_s, 2);
 	if (!sampled)
 		return;
 	json_uint(j, "samples", f->samples.alloc_count);
@@ -286,15 +305,22 @@ static void site_figures(struct json *j, const struct site_figures *f, const str
 
 static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
 {
-	static const char *const domains[] = { "heap", "mmap", "python" };
+	static const char *const domains[] = { "heap", "mmap", "python", "rss" };
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes",
+		"temporary_count", "failed_count", "survived_count", "survived_bytes", "oldest_s" };
 	const struct profile_stack *s = &r->profile->stacks[f->stack];
 
 	json_open(j, NULL, '{');
 	json_hex(j, "id", s->id);
 	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
 	uint_if(j, f->thread, "thread", f->thread);
-	site_figures(j, f, r->snapshot);
-	json_double(j, "oldest_s", r->snapshot->windowed ? NAN : f->oldest_s, 2);
+	if (r->snapshot->growth.counted) {
+		unknown(j, blocks, ARRAY_SIZE(blocks));
+		growth_render_site(j, f);
+	} else {
+		site_figures(j, f, r->snapshot);
+	}
 	json_null(j, "verdict"); /* no verdict is given yet */
 	json_null(j, "score");
 	json_null(j, "growth_bytes_per_s");
@@ -318,8 +344,12 @@ static void mode(struct json *j, const struct leaks_report *r)
 
 	json_open(j, "mode", '{');
 	json_string(j, "name", m->name);
-	json_uint(j, "sample_bytes", r->snapshot->rules.sample_bytes);
+	uint_if(j, !r->snapshot->growth.counted, "sample_bytes", r->snapshot->rules.sample_bytes);
 	json_string(j, "why", m->why);
+	json_string(j, "null_because",
+		r->snapshot->growth.counted ? "growth mode counts pages, not blocks"
+		: r->snapshot->windowed	    ? "windows do not see what becomes of blocks"
+					    : NULL);
 	json_string(j, "link", r->figures->link);
 	positive(j, "budget", m->budget, 6);
 	json_double(j, "figures_s", m->figures_s, 3);
@@ -346,7 +376,12 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	target(j, r);
 	mode(j, r);
 	filters(j, r->snapshot);
-	totals(j, r->snapshot);
+	if (r->snapshot->growth.counted) {
+		no_totals(j);
+		growth_render_json(j, r);
+	} else {
+		totals(j, r->snapshot);
+	}
 	health(j, r->snapshot);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "leaks_report.h"
+#include "leaks_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,40 +7,16 @@
 
 #include "../base/clock.h"
 #include "../base/units.h"
-#include "../base/utf8.h"
 #include "../model/estimate.h"
 
 /* Of a core: what rates are told for where no budget is kept. */
 #define BUDGET_SHOWN 0.05
-
-struct printer {
-	const struct leaks_report *report;
-	const struct text_style *style;
-	struct buffer *out;
-};
-
-static void paint(const struct printer *p, const char *code)
-{
-	if (p->style->color)
-		buffer_text(p->out, code);
-}
-
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define RED   "\033[31m"
-#define GREEN "\033[32m"
-#define PLAIN "\033[0m"
 
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
 	return slash && slash[1] ? slash + 1 : path;
-}
-
-static void clean(const struct printer *p, const char *text)
-{
-	utf8_append_printable(p->out, text);
 }
 
 /* " ± 1.2 MiB" and " ± 12": the standard error of an estimate, and nothing behind an exact figure. */
@@ -154,10 +130,12 @@ static void heading(const struct printer *p)
 	buffer_text(p->out, ")");
 	paint(p, PLAIN);
 	buffer_format(p->out, "  mode %s", r->snapshot->mode.name);
-	if (p->style->link)
-		buffer_format(p->out, " by %s links", r->figures->link);
-	buffer_text(p->out, "  allocator ");
-	allocators(p);
+	if (!r->snapshot->growth.counted) {
+		if (p->style->link)
+			buffer_format(p->out, " by %s links", r->figures->link);
+		buffer_text(p->out, "  allocator ");
+		allocators(p);
+	}
 	buffer_format(p->out, "  watched %s  at %s",
 		format_duration(elapsed, r->figures->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));
@@ -351,6 +329,12 @@ static void weight(const struct printer *p, const struct site_figures *f)
 		buffer_format(p->out, ", oldest %s", format_duration(text, f->oldest_s));
 }
 
+void text_frames(const struct printer *p, const struct profile_stack *s)
+{
+	for (uint16_t i = 0; i < s->frame_count; i++)
+		frame(p, p->report->profile->frames[s->first_frame + i]);
+}
+
 static void site(const struct printer *p, const struct site_figures *f)
 {
 	const struct leaks_report *r = p->report;
@@ -364,8 +348,7 @@ static void site(const struct printer *p, const struct site_figures *f)
 		buffer_text(p->out, ", truncated stack");
 	low_confidence(p, (double)f->aged_bytes, f->variance.aged_bytes);
 	buffer_text(p->out, "\n");
-	for (uint16_t i = 0; i < s->frame_count; i++)
-		frame(p, r->profile->frames[s->first_frame + i]);
+	text_frames(p, s);
 	if (!s->frame_count)
 		buffer_text(
 			p->out, "      allocations that found no room for a stack of their own\n");
@@ -395,6 +378,10 @@ void leaks_render_text(
 	char shown[UNITS_TEXT];
 
 	heading(p);
+	if (r->snapshot->growth.counted) {
+		growth_render_text(p);
+		return;
+	}
 	rules(p);
 	figures(p);
 	losses(p);

@@ -230,6 +230,8 @@ int session_govern(struct session *s)
 
 static const char *mode_name(const struct session *s)
 {
+	if (s->mode == HT_MODE_GROWTH)
+		return "growth";
 	if (s->governing.budget && s->governing.governor.rung == RUNG_WINDOWS &&
 		!s->governing.leaving)
 		return "windows";

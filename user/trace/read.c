@@ -297,6 +297,87 @@ static void add_totals(const struct session *s, struct snapshot *snap)
 	}
 }
 
+/* Address space that sites hold and have given up. */
+static int read_mappings(const struct session *s, struct snapshot *snap)
+{
+	const struct growth *g = &s->growth;
+	uint64_t *mapped CLEANUP_FREE = calloc(snap->site_count, sizeof(*mapped));
+
+	if (!mapped)
+		return -ENOMEM;
+	growth_mapped(g, mapped, snap->site_count);
+	for (uint32_t i = 0; i < snap->site_count; i++) {
+		struct site_figures *f = &snap->sites[i];
+
+		/* What was there before the attach has no stack: it is the empty site's of the slot. */
+		if (f->domain != HT_DOMAIN_MMAP)
+			continue;
+		f->live_bytes = mapped[i];
+		if (i < g->mapped_count) {
+			f->alloc_count = g->mapped[i].calls;
+			f->alloc_bytes = g->mapped[i].bytes;
+			f->free_bytes = g->mapped[i].unmapped;
+			f->discarded_bytes = g->mapped[i].discarded;
+		}
+	}
+	return 0;
+}
+
+static int read_growth(struct session *s, struct snapshot *snap)
+{
+	uint64_t before = growth_events(&s->growth, &s->tables, s->slot);
+
+	growth_follow(&s->growth);
+	read_counters(s, snap);
+	growth_read(&s->growth, &s->tables, &s->process, s->slot, &snap->growth);
+	for (uint32_t i = 0; i < snap->site_count; i++)
+		add_site(s, i, &snap->sites[i]);
+	unwinder_figures(&s->tables.unwinder, &snap->unwinder);
+	/* The site of what found no room for a stack of its own. */
+	snap->sites[s->slot].domain = HT_DOMAIN_RSS;
+	snap->missed_events = growth_missed(&s->growth, &s->kernel);
+	snap->events = growth_events(&s->growth, &s->tables, s->slot);
+	snap->skew = snap->events - before;
+	return read_mappings(s, snap);
+}
+
+/* 0 or -ENOMEM. */
+static int read_heap(struct session *s, struct snapshot *snap)
+{
+	struct scan scan = {
+		.session = s,
+		.sites = snap->sites,
+		.site_count = snap->site_count,
+		.min_age_s = snap->min_age_s,
+	};
+	struct live_excess *excess CLEANUP_FREE = NULL;
+	uint64_t before;
+
+	if (s->was_sampled) {
+		scan.excess = excess = calloc(snap->site_count, sizeof(*excess));
+		if (!excess)
+			return -ENOMEM;
+	}
+	if (!s->drained)
+		session_sweep_calls(s, false);
+	session_look_for_probes(s);
+	snap->removed_probes = s->removed_probes;
+	before = count_events(s, snap->site_count);
+	read_counters(s, snap);
+	for (uint32_t i = 0; i < snap->site_count; i++)
+		add_site(s, i, &snap->sites[i]);
+	unwinder_figures(&s->tables.unwinder, &snap->unwinder);
+	snap->missed_events = kernel_missed_runs(&s->kernel);
+	scan.now = kernel_birth_clock(&s->kernel);
+	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
+		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
+			scan_bucket(&scan, &s->tables.live[segment][b]);
+	add_live_excess(&scan);
+	snap->events = count_events(s, snap->site_count);
+	snap->skew = snap->events - before;
+	return 0;
+}
+
 int session_read_tables(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
 	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
@@ -307,36 +388,13 @@ int session_read_tables(struct session *s, double min_age_s, struct snapshot *sn
 		.filtered = s->was_filtered,
 		.site_count = session_sites_used(s),
 		.abandoned_calls = s->abandoned_calls };
-	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
-	struct live_excess *excess CLEANUP_FREE = NULL;
-	uint64_t before;
+	int error;
 
-	if (s->was_sampled)
-		scan.excess = excess = calloc(snap.site_count, sizeof(*excess));
 	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
-	if (!snap.sites || (s->was_sampled && !excess)) {
-		snapshot_release(&snap);
+	if (!snap.sites)
 		return err(-ENOMEM, "out of memory");
-	}
-	if (!s->drained)
-		session_sweep_calls(s, false);
-	session_look_for_probes(s);
-	snap.removed_probes = s->removed_probes;
-	before = count_events(s, snap.site_count);
-	read_counters(s, &snap);
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		add_site(s, i, &snap.sites[i]);
-	unwinder_figures(&s->tables.unwinder, &snap.unwinder);
-	snap.missed_events = kernel_missed_runs(&s->kernel);
-	scan.sites = snap.sites;
-	scan.now = kernel_birth_clock(&s->kernel);
-	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
-		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
-			scan_bucket(&scan, &s->tables.live[segment][b]);
-	add_live_excess(&scan);
-	snap.events = count_events(s, snap.site_count);
-	snap.skew = snap.events - before;
-	if (read_stacks(s)) {
+	error = s->mode == HT_MODE_GROWTH ? read_growth(s, &snap) : read_heap(s, &snap);
+	if (error || read_stacks(s)) {
 		snapshot_release(&snap);
 		return err(-ENOMEM, "out of memory");
 	}

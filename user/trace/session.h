@@ -26,7 +26,8 @@
 struct session;
 
 /* Each phase: 0, or -errno after a message. After a failure only session_close() is left. */
-int session_open(struct session **session, pid_t pid);
+/* domains: a bit by enum ht_domain; in growth mode HT_DOMAIN_MMAP asks for mappings too. */
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains);
 /* The kind of link is chosen here: the first one asked for whose trial and whose load succeed. */
 int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice);
 /*
@@ -48,6 +49,7 @@ void session_disarm(struct session *s);
 void session_detach(struct session *s);
 void session_close(struct session *s); /* in any phase; NULL is allowed */
 
+enum ht_mode session_mode(const struct session *s);
 const struct process *session_process(const struct session *s);
 const struct plan *session_plan(const struct session *s);
 const struct image *session_image(const struct session *s);

@@ -6,6 +6,7 @@
 #include "../model/windows.h"
 #include "cost.h"
 #include "governor.h"
+#include "growth.h"
 #include "kernel.h"
 #include "links.h"
 #include "session.h"
@@ -29,6 +30,8 @@ struct governing {
 };
 
 struct session {
+	enum ht_mode mode;
+	uint8_t domains; /* a bit by enum ht_domain */
 	struct process process;
 	struct image image;
 	struct plan plan;
@@ -38,7 +41,8 @@ struct session {
 	struct links links;
 	bool linked_to_all; /* all processes hit the probes, not only this one */
 	struct sideband sideband;
-	struct tasks tasks; /* the process under the ids that the kernel half sees */
+	struct tasks tasks;   /* the process under the ids that the kernel half sees */
+	struct growth growth; /* in growth mode */
 	struct profile profile;
 	struct rules rules;
 	bool was_sampled, was_filtered; /* by these rules or earlier ones */
