@@ -21,23 +21,20 @@ struct leaks_options {
 	uint64_t count;
 	uint64_t min_age_ns;
 	uint64_t top;
-	bool for_given, count_given, min_age_given, top_given;
-	bool json;
-	bool dry_run;
-	int mode; /* enum mode_choice */
-	int domain;
-	bool domain_given;
 	uint64_t sample_bytes; /* as asked for; rules has what it comes to */
+	uint64_t budget;       /* in millionths of the process's own CPU time */
 	uint64_t thread;
-	bool sample_given;
-	uint64_t budget; /* in millionths of the process's own CPU time */
-	bool budget_given;
 	struct rules rules;
-	bool filter_given; /* any of the rules */
-	int link;	   /* enum link_choice */
-	bool link_given;
 	struct table_limits limits;
 	struct common_options common;
+	int mode; /* enum mode_choice */
+	int domain;
+	int link; /* enum link_choice */
+	bool json;
+	bool dry_run;
+	bool for_given, count_given, min_age_given, top_given;
+	bool domain_given, sample_given, budget_given, link_given;
+	bool filter_given; /* any of the rules */
 };
 
 /* In the order of the choices of --mode. */
