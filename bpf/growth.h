@@ -382,19 +382,14 @@ static __always_inline void see_exec(struct task_struct *task, struct mm_struct 
 		add(&c->after_exec, 1);
 }
 
-static __always_inline void count_event(struct mm_struct *mm, u32 count)
+static __always_inline void count_in_slot(
+	struct task_struct *task, struct mm_struct *mm, u32 count, u32 slot)
 {
-	struct task_struct *task = current_task();
-	u32 slot = slot_of_mm(number_of(mm));
 	struct ht_growth_counters *c;
 	struct ht_process *p;
 	struct ht_growth *g;
 	s64 changed;
 
-	if (slot == SLOT_NONE) {
-		see_exec(task, mm);
-		return;
-	}
 	g = bpf_map_lookup_elem(&growth, &slot);
 	p = bpf_map_lookup_elem(&processes, &slot);
 	c = growth_counters_of_slot(slot);
@@ -412,6 +407,21 @@ static __always_inline void count_event(struct mm_struct *mm, u32 count)
 		swap_changed(c, task, mm, changed);
 	else
 		charge(c, task, mm, slot, changed);
+}
+
+/* What it costs the process is counted, as that of a probe is. */
+static __always_inline void count_event(struct mm_struct *mm, u32 count)
+{
+	struct task_struct *task = current_task();
+	u32 slot = slot_of_mm(number_of(mm)), pulse;
+
+	if (slot == SLOT_NONE) {
+		see_exec(task, mm);
+		return;
+	}
+	pulse = pulse_begin(slot, HT_PULSE_ALLOC);
+	count_in_slot(task, mm, count, slot);
+	pulse_end(pulse);
 }
 
 /* --- the start, and later looks --------------------------------------------------------------- */

@@ -79,7 +79,10 @@ wait_report() {
 	# Scaled up from what was seen.
 	last '.totals | .alloc_count > 2 * .samples.alloc_count and (.alloc_bytes - 64 * .alloc_count | fabs) <= 64'
 	last '.totals | .samples.alloc_count == .samples.free_count + .samples.live_count + .samples.lost_count'
-	last '.totals.survived_count >= 0 and .health.events == null'
+	last '.totals.survived_count >= 0 and .health.events == null and .mode.scale > 2'
+	last '.mode.null_because | startswith("windows")'
+	# What windows cannot tell, growth does.
+	last '.growth | .end_bytes > 0 and .start_bytes + .sum_bytes + .residual_bytes == .end_bytes'
 	quit_workload
 }
 

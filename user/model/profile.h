@@ -134,11 +134,13 @@ struct unwind_figures {
 /* How events were counted, what that cost the process, and why it was done so. */
 #define MODE_WHY 192
 struct mode_figures {
-	const char *name;  /* "exact", "sample" or "windows"; a constant */
-	double budget;	   /* share of the process's own CPU time; 0: none is kept */
-	double coverage;   /* share of the time in which events were seen */
-	double figures_s;  /* since when the figures count */
-	uint32_t windows;  /* that there have been */
+	const char *name; /* "exact", "sample" or "windows"; a constant */
+	double budget;	  /* share of the process's own CPU time; 0: none is kept */
+	double coverage;  /* share of the time in which events were seen */
+	double figures_s; /* since when the figures count */
+	uint32_t windows; /* that there have been */
+	double scale;	  /* from what they saw to these figures */
+	bool rough; /* probes left the process next to no time in them: the scale is a guess */
 	double overhead_s; /* of the process's time, since it was first probed; -1: not known */
 	double cpu_s;	   /* that it used meanwhile, overhead included */
 	/* Pairs of an allocation and a free that the budget allows for a second of CPU time; 0: not known. */
@@ -166,6 +168,7 @@ struct snapshot {
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
 	struct growth_figures growth;
+	struct growth_figures trend; /* of windows: the same beside them, or not counted */
 	struct site_figures *sites;
 	uint32_t site_count;
 };

@@ -78,13 +78,18 @@ static int add(struct snapshot *sum, const struct snapshot *s)
 	return 0;
 }
 
-int windows_add(struct windows *w, const struct snapshot *window, double seconds)
+static struct span together(const struct span *a, const struct span *b)
+{
+	return (struct span){ a->wall_s + b->wall_s, a->cpu_s + b->cpu_s, a->own_s + b->own_s };
+}
+
+int windows_add(struct windows *w, const struct snapshot *window, const struct span *span)
 {
 	int error = add(&w->sum, window);
 
 	if (error)
 		return error;
-	w->seen_s += seconds;
+	w->seen = together(&w->seen, span);
 	w->count++;
 	return 0;
 }
@@ -137,11 +142,28 @@ static void scale_totals(struct totals *t, double factor)
 	t->peak_live_bytes = 0;
 }
 
-int windows_apply(const struct windows *w, struct snapshot *s, double open_s, double elapsed_s)
+/* A process whose time in windows all goes to probes: what was left to it is a small difference, and rough. */
+#define OWN_LEAST 0.005 /* of its CPU time */
+#define ROUGH	  0.2
+
+/* What the whole time has more than was seen of it. */
+static double scale_of(const struct span *seen, const struct span *whole)
 {
-	double seen_s = w->seen_s + open_s;
-	/* No window yet: nothing is known, and nothing can be scaled. */
-	double factor = seen_s > 0 && elapsed_s > seen_s ? elapsed_s / seen_s : 1;
+	double own_s = fmax(seen->own_s, OWN_LEAST * seen->cpu_s);
+
+	if (own_s > 0 && whole->own_s > own_s)
+		return whole->own_s / own_s;
+	/* It hardly ran at all. */
+	if (own_s <= 0 && seen->wall_s > 0 && whole->wall_s > seen->wall_s)
+		return whole->wall_s / seen->wall_s;
+	return 1;
+}
+
+int windows_apply(const struct windows *w, struct snapshot *s, const struct span *open,
+	const struct span *whole)
+{
+	struct span seen = together(&w->seen, open);
+	double factor = scale_of(&seen, whole);
 	struct site_figures *sites;
 
 	/* What is live in the open window has survived it so far. */
@@ -160,8 +182,10 @@ int windows_apply(const struct windows *w, struct snapshot *s, double open_s, do
 		scale_site(&sites[i], factor);
 	scale_totals(&s->totals, factor);
 	s->windowed = true;
-	s->mode.windows = w->count + (open_s > 0);
-	s->mode.coverage = elapsed_s > 0 ? seen_s / elapsed_s : 1;
+	s->mode.windows = w->count + (open->wall_s > 0);
+	s->mode.coverage = whole->wall_s > 0 ? fmin(seen.wall_s / whole->wall_s, 1) : 1;
+	s->mode.scale = factor;
+	s->mode.rough = seen.own_s < ROUGH * seen.cpu_s;
 	return 0;
 }
 

@@ -44,7 +44,8 @@ static void mappings(struct json *j, const struct growth_figures *g)
 
 void growth_render_json(struct json *j, const struct leaks_report *r)
 {
-	const struct growth_figures *g = &r->snapshot->growth;
+	const struct growth_figures *g =
+		r->snapshot->growth.counted ? &r->snapshot->growth : &r->snapshot->trend;
 	const struct process_memory *m = &r->figures->memory;
 
 	json_open(j, "growth", '{');

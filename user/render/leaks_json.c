@@ -87,6 +87,12 @@ static void unknown(struct json *j, const char *const *keys, size_t count)
 		json_null(j, keys[i]);
 }
 
+/* The first window is still to come. */
+static bool saw_nothing(const struct snapshot *s)
+{
+	return s->windowed && s->mode.coverage <= 0;
+}
+
 static void no_totals(struct json *j)
 {
 	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
@@ -354,6 +360,11 @@ static void mode(struct json *j, const struct leaks_report *r)
 	positive(j, "budget", m->budget, 6);
 	json_double(j, "figures_s", m->figures_s, 3);
 	uint_if(j, r->snapshot->windowed, "windows", m->windows);
+	positive(j, "scale", m->scale, 3);
+	if (r->snapshot->windowed)
+		json_bool(j, "scale_is_rough", m->rough);
+	else
+		json_null(j, "scale_is_rough");
 	positive(j, "exact_pairs_per_s", m->exact_pairs, 0);
 	positive(j, "sample_pairs_per_s", m->sample_pairs, 0);
 	json_close(j, '}');
@@ -376,12 +387,12 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	target(j, r);
 	mode(j, r);
 	filters(j, r->snapshot);
-	if (r->snapshot->growth.counted) {
+	if (r->snapshot->growth.counted || saw_nothing(r->snapshot))
 		no_totals(j);
-		growth_render_json(j, r);
-	} else {
+	else
 		totals(j, r->snapshot);
-	}
+	if (r->snapshot->growth.counted || r->snapshot->trend.counted)
+		growth_render_json(j, r);
 	health(j, r->snapshot);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');

@@ -59,9 +59,10 @@ static void mode(const struct printer *p)
 	if (p->report->snapshot->windowed)
 		buffer_format(p->out,
 			"  windows    %s of the last %s seen, in %u windows; figures are scaled up "
-			"from them, live blocks are not known\n",
+			"from them, by %s%.3g; live blocks are not known\n",
 			format_duration(text, m->coverage * m->figures_s),
-			format_duration(other, m->figures_s), m->windows);
+			format_duration(other, m->figures_s), m->windows,
+			m->rough ? "very roughly " : "", m->scale);
 	buffer_text(p->out, "  overhead   ");
 	if (m->overhead_s >= 0 && (own_s > 0 || !m->overhead_s))
 		buffer_format(p->out, "%.2g %% of the CPU time of the process; ",
@@ -142,6 +143,22 @@ static void heading(const struct printer *p)
 	if (r->figures->ended)
 		buffer_format(p->out, "  ended: %s", r->figures->ended);
 	buffer_text(p->out, "\n");
+}
+
+/* The trend beside windows: how the memory has changed since they began. */
+static void trend(const struct printer *p)
+{
+	const struct growth_figures *g = &p->report->snapshot->trend;
+	int64_t sum = growth_sum(g);
+	char a[UNITS_TEXT], b[UNITS_TEXT];
+
+	if (!g->counted)
+		return;
+	buffer_format(p->out, "  growth     %c%s of anonymous memory since then",
+		sum < 0 ? '-' : '+', format_bytes(a, (uint64_t)(sum < 0 ? -sum : sum)));
+	if (g->end_bytes >= 0)
+		buffer_format(p->out, ", %s now", format_bytes(b, (uint64_t)g->end_bytes));
+	buffer_text(p->out, "; --mode growth tells which code\n");
 }
 
 static void figures(const struct printer *p)
@@ -383,6 +400,7 @@ void leaks_render_text(
 		return;
 	}
 	rules(p);
+	trend(p);
 	figures(p);
 	losses(p);
 	outstanding(p);

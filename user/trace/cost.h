@@ -51,6 +51,8 @@ struct cost {
 
 /* Begins to measure traps, in a thread of its own. */
 void cost_start(struct cost *c, enum link_kind kind);
+/* Instead: runs are called from the kernel's own code, for next to nothing. */
+void cost_without_traps(struct cost *c);
 /* Whose time it is. */
 void cost_set_process(struct cost *c, pid_t pid);
 /*

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "session_internal.h"
@@ -21,9 +22,29 @@
 #define OTHER_NS	80
 #define FAR_S		60 /* windows so far apart say little */
 
-static double seconds_since(uint64_t ns)
+static struct moment moment_at(struct session *s, uint64_t ns)
 {
-	return (double)(clock_monotonic_ns() - ns) / NS_PER_S;
+	struct moment m = { .ns = ns };
+
+	cost_update(&s->cost, &s->tables, s->slot);
+	cost_total(&s->cost, &m.cost);
+	return m;
+}
+
+static struct moment moment_now(struct session *s)
+{
+	return moment_at(s, clock_monotonic_ns());
+}
+
+static struct span span(const struct moment *from, const struct moment *to)
+{
+	struct span span = {
+		.wall_s = (double)(to->ns - from->ns) / NS_PER_S,
+		.cpu_s = to->cost.cpu_s - from->cost.cpu_s,
+	};
+
+	span.own_s = fmax(span.cpu_s - (to->cost.overhead_s - from->cost.overhead_s), 0);
+	return span;
 }
 
 /* --- costs ------------------------------------------------------------------------------------ */
@@ -60,14 +81,71 @@ static void set_alarm(struct session *s)
 	cost_set_alarm(&s->tables, s->slot, entries < 1e15 ? (uint64_t)entries : UINT64_MAX);
 }
 
+/* --- the trend, from growth mode ---------------------------------------------------------------- */
+
+static double trend_overhead_s(struct session *trend)
+{
+	struct cost_figures total;
+
+	if (!trend)
+		return 0;
+	cost_update(&trend->cost, &trend->tables, trend->slot);
+	cost_total(&trend->cost, &total);
+	return total.overhead_s;
+}
+
+/* Windows cannot tell what the process holds; how its memory grows can be told all the same. */
+static void begin_trend(struct session *s)
+{
+	static const struct table_limits limits = { .max_stacks = 64 };
+	struct governing *g = &s->governing;
+	struct buffer messages CLEANUP_BUFFER = { 0 };
+	int error;
+
+	if (g->trend || g->no_trend)
+		return;
+	log_capture(&messages); /* without it the report is a little shorter */
+	error = session_open(
+		&g->trend, s->process.pid, HT_MODE_GROWTH, (uint8_t)(1 << HT_DOMAIN_RSS));
+	if (!error)
+		error = session_load(g->trend, &limits, LINK_AUTO);
+	if (!error)
+		error = session_attach(g->trend);
+	if (!error)
+		error = session_arm(g->trend);
+	log_capture(NULL);
+	g->trend_before_s = 0;
+	if (!error)
+		return;
+	debug("no growth beside the windows: %s", buffer_string(&messages));
+	g->no_trend = true;
+	session_close(g->trend);
+	g->trend = NULL;
+}
+
+static void end_trend(struct session *s)
+{
+	session_close(s->governing.trend);
+	s->governing.trend = NULL;
+}
+
+static void read_trend(struct session *s, struct snapshot *snapshot)
+{
+	struct session *trend = s->governing.trend;
+
+	if (trend)
+		growth_read(&trend->growth, &trend->tables, &trend->process, trend->slot,
+			&snapshot->trend);
+}
+
 /* --- orders ----------------------------------------------------------------------------------- */
 
-static void begin_figures(struct session *s, uint64_t since_ns)
+static void begin_figures(struct session *s, const struct moment *since)
 {
 	struct governing *g = &s->governing;
 
 	windows_clear(&g->windows);
-	g->figures_ns = since_ns;
+	g->figures = *since;
 }
 
 static void follow_requests(struct session *s, bool sample)
@@ -88,15 +166,15 @@ static void empty_tables(struct session *s)
 }
 
 /* A window has closed: its figures go to those of the others. */
-static int close_window(struct session *s)
+static int close_window(struct session *s, const struct moment *end)
 {
 	struct governing *g = &s->governing;
+	struct span seen = span(&g->window, end);
 	struct snapshot window = { 0 };
 	int error = session_read_tables(s, 0, &window);
 
 	if (!error) {
-		error = windows_add(
-			&g->windows, &window, (double)(g->out_ns - g->window_ns) / NS_PER_S);
+		error = windows_add(&g->windows, &window, &seen);
 		snapshot_release(&window);
 	}
 	empty_tables(s);
@@ -106,18 +184,20 @@ static int close_window(struct session *s)
 static int take_out(struct session *s, enum rung from)
 {
 	struct governing *g = &s->governing;
+	struct moment end = moment_now(s); /* what is still paid for the links to go is not seen */
 
 	session_take_out(s);
-	debug("probes out after %.3f s", (double)(g->out_ns - g->window_ns) / NS_PER_S);
+	debug("probes out after %.3f s", (double)(g->out_ns - g->window.ns) / NS_PER_S);
 	if (from == RUNG_WINDOWS)
-		return close_window(s);
-	if ((double)(g->out_ns - g->figures_ns) / NS_PER_S >= KEEP_S) {
+		return close_window(s, &end);
+	begin_trend(s);
+	if ((double)(g->out_ns - g->figures.ns) / NS_PER_S >= KEEP_S) {
 		g->leaving = true;
 		return SESSION_FIGURES_END;
 	}
 	/* Not worth a report, but a window it was. */
-	begin_figures(s, g->figures_ns);
-	return close_window(s);
+	begin_figures(s, &g->figures);
+	return close_window(s, &end);
 }
 
 static int put_in(struct session *s)
@@ -127,10 +207,12 @@ static int put_in(struct session *s)
 
 	if (error)
 		return process_ended(&s->process) ? SESSION_TARGET_EXIT : error;
-	g->window_ns = clock_monotonic_ns();
+	g->window = moment_now(s);
 	follow_requests(s, g->governor.rung == RUNG_SAMPLE);
-	if (g->governor.rung != RUNG_WINDOWS)
-		begin_figures(s, g->window_ns);
+	if (g->governor.rung != RUNG_WINDOWS) {
+		begin_figures(s, &g->window);
+		end_trend(s);
+	}
 	debug("probes in");
 	return 0;
 }
@@ -140,8 +222,10 @@ static int obey(struct session *s, enum governor_order order, enum rung from)
 	switch (order) {
 	case ORDER_EXACT:
 	case ORDER_SAMPLE:
-		if (from == RUNG_WINDOWS)
-			begin_figures(s, s->governing.window_ns);
+		if (from == RUNG_WINDOWS) {
+			begin_figures(s, &s->governing.window);
+			end_trend(s);
+		}
 		follow_requests(s, order == ORDER_SAMPLE);
 		return 0;
 	case ORDER_OFF:
@@ -177,7 +261,8 @@ void session_begin_governing(struct session *s)
 
 	find_stepped(s);
 	cost_set_process(&s->cost, s->process.pid);
-	g->figures_ns = g->window_ns = g->decided_ns = clock_monotonic_ns();
+	g->figures = g->window = moment_now(s);
+	g->decided_ns = g->figures.ns;
 	cost_set_alarm(&s->tables, s->slot, UINT64_MAX);
 	if (!g->budget)
 		return;
@@ -195,11 +280,13 @@ int session_govern(struct session *s)
 	enum rung from = g->governor.rung;
 	struct governor_figures f;
 	struct cost_figures total;
+	double trend_s;
 	int event;
 
 	if (g->leaving) { /* its figures have been read */
 		g->leaving = false;
-		begin_figures(s, g->out_ns);
+		g->figures = moment_at(s, g->out_ns);
+		windows_clear(&g->windows);
 		empty_tables(s);
 	}
 	if (!s->alarmed && wall_s < (double)DECIDE_MS / 1e3)
@@ -208,16 +295,19 @@ int session_govern(struct session *s)
 	cost_update(&s->cost, &s->tables, s->slot);
 	if (!g->budget || (!s->armed && !g->out_ns))
 		return 0;
+	trend_s = trend_overhead_s(g->trend);
 	if (cost_total(&s->cost, &total))
 		governor_believe(&g->governor, pair_cost(s, false) / 2, pair_cost(s, true) / 2);
 	f = (struct governor_figures){
 		.wall_s = wall_s,
 		.cpu_s = total.cpu_s - g->before.cpu_s,
-		.overhead_s = total.overhead_s - g->before.overhead_s,
+		.overhead_s = total.overhead_s - g->before.overhead_s + trend_s - g->trend_before_s,
 		.entries = total.runs[HT_PULSE_ALLOC] + total.runs[HT_PULSE_FREE] -
 			   g->before.runs[HT_PULSE_ALLOC] - g->before.runs[HT_PULSE_FREE],
 	};
 	g->cpu_rate += (f.cpu_s / wall_s - g->cpu_rate) * (wall_s < 1 ? wall_s : 1);
+	g->trend_s += trend_s - g->trend_before_s;
+	g->trend_before_s = trend_s;
 	g->before = total;
 	g->decided_ns = now;
 	event = obey(s, governor_decide(&g->governor, &f), from);
@@ -294,8 +384,8 @@ static void describe(const struct session *s, struct mode_figures *m)
 		.name = mode_name(s),
 		.budget = g->budget,
 		.coverage = 1,
-		.figures_s = (double)(end - g->figures_ns) / NS_PER_S,
-		.overhead_s = known ? total.overhead_s : -1,
+		.figures_s = (double)(end - g->figures.ns) / NS_PER_S,
+		.overhead_s = known ? total.overhead_s + g->trend_s : -1,
 		.cpu_s = total.cpu_s,
 		.exact_pairs = known ? share / pair_cost(s, false) : 0,
 		.sample_pairs = known ? share / pair_cost(s, true) : 0,
@@ -306,17 +396,23 @@ static void describe(const struct session *s, struct mode_figures *m)
 int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
 	struct governing *g = &s->governing;
+	struct moment now = moment_now(s);
+	struct span whole, open = { 0 };
 	int error;
 
-	cost_update(&s->cost, &s->tables, s->slot);
 	error = session_read_tables(s, min_age_s, snapshot);
 	if (error)
 		return error;
 	describe(s, &snapshot->mode);
 	if (!g->budget || g->governor.rung != RUNG_WINDOWS || g->leaving)
 		return 0;
-	error = windows_apply(&g->windows, snapshot, g->out_ns ? 0 : seconds_since(g->window_ns),
-		snapshot->mode.figures_s);
+	read_trend(s, snapshot);
+	if (g->ended_ns)
+		now.ns = g->ended_ns;
+	whole = span(&g->figures, &now);
+	if (!g->out_ns)
+		open = span(&g->window, &now);
+	error = windows_apply(&g->windows, snapshot, &open, &whole);
 	if (error)
 		snapshot_release(snapshot);
 	return error ? err(error, "out of memory") : 0;

@@ -271,7 +271,9 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 
 	if (error)
 		return error;
-	if (!growth)
+	if (growth)
+		cost_without_traps(&s->cost);
+	else
 		cost_start(&s->cost, s->kernel.kind);
 	error = tables_map(&s->tables, &s->kernel);
 	if (!error && growth)
@@ -363,7 +365,6 @@ int session_arm(struct session *s)
 
 void session_take_out(struct session *s)
 {
-	session_look_for_probes(s);
 	s->armed = false;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	links_close(&s->links);
@@ -561,6 +562,7 @@ void session_close(struct session *s)
 		return;
 	cost_finish(&s->cost);
 	windows_clear(&s->governing.windows);
+	session_close(s->governing.trend);
 	links_close(&s->links);
 	growth_release(&s->growth);
 	sideband_close(&s->sideband);

@@ -13,19 +13,30 @@
 #include "sideband.h"
 #include "tasks.h"
 
+/* A point of time, and how much the process had run by then. */
+struct moment {
+	uint64_t ns; /* monotonic */
+	struct cost_figures cost;
+};
+
 /* How the budget is kept: govern.c. */
 struct governing {
 	double budget; /* 0: none is kept */
 	struct governor governor;
 	struct cost_figures before;
-	struct rules asked;  /* how to sample where that is needed */
-	uint64_t decided_ns; /* monotonic, as all of these */
-	uint64_t figures_ns; /* since when the figures count */
-	uint64_t window_ns;  /* since when the probes are in */
-	uint64_t out_ns;     /* since when they are out; 0: they are in */
-	uint64_t ended_ns;   /* since when nothing is counted any more; 0: it is */
+	struct rules asked;    /* how to sample where that is needed */
+	uint64_t decided_ns;   /* monotonic, as all of these */
+	struct moment figures; /* since when the figures count */
+	struct moment window;  /* since when the probes are in */
+	uint64_t out_ns;       /* since when they are out; 0: they are in */
+	uint64_t ended_ns;     /* since when nothing is counted any more; 0: it is */
 	struct windows windows;
-	double cpu_rate; /* of the process, lately */
+	struct session *
+		trend; /* the process in growth mode, while windows do not tell what it holds; or NULL */
+	bool no_trend;	       /* it was tried, and cannot be had */
+	double trend_before_s; /* its overhead at the last decision */
+	double trend_s;	       /* the overhead of all of them so far */
+	double cpu_rate;       /* of the process, lately */
 	bool leaving; /* the last figures of a time with probes are to be read, then the tables emptied */
 };
 
