@@ -215,7 +215,7 @@ bench-programs: deps-tests
 	$(Q)tests/bench/programs.sh $(BENCH)
 
 bench: deps-tests
-	$(Q)$(MAKE) --no-print-directory all build/bench/bench build/bench/stacks
+	$(Q)$(MAKE) --no-print-directory all build/bench/bench build/bench/stacks build/workloads/many
 	$(Q)build/bench/bench --heaptap build/heaptap $(BENCH)
 
 # --- the rest -----------------------------------------------------------------------------------

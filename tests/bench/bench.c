@@ -74,6 +74,7 @@ static const struct section {
 	{ "symbols", bench_symbols },
 	{ "growth", bench_growth },
 	{ "auto", bench_auto },
+	{ "curve", bench_curve },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -107,7 +108,7 @@ static const struct option options[] = {
 static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
 	"             [--attaches 10] [--heaptap build/heaptap] [--quick]\n"
-	"             [--only pairs,attach,tables,parser,symbols,growth,auto]\n";
+	"             [--only pairs,attach,tables,parser,symbols,growth,auto,curve]\n";
 
 static int parse_number(
 	const char *text, unsigned long low, unsigned long high, unsigned long *number)

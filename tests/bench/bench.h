@@ -31,6 +31,7 @@ int bench_parser(const struct bench_opts *opts);
 int bench_symbols(const struct bench_opts *opts);
 int bench_growth(const struct bench_opts *opts);
 int bench_auto(const struct bench_opts *opts);
+int bench_curve(const struct bench_opts *opts);
 
 /* SIGINT or SIGTERM has come: whatever waits gives up with -EINTR, so that all is detached on the
  * way out. */

@@ -34,18 +34,20 @@ static const struct config {
 	const char *what;
 	enum { NOTHING, FLOOR, TRACER } kind;
 	enum floor_kind floor;
-	const char *link;   /* of a tracer */
-	unsigned int scale; /* times the pairs of a batch, so that each lasts milliseconds */
+	const char *mode, *link; /* of a tracer */
+	unsigned int scale;	 /* times the pairs of a batch, so that each lasts milliseconds */
 } configs[CONFIGS] = {
-	[BARE] = { "bare", "no probes", NOTHING, 0, NULL, 20 },
-	[PAIR] = { "P", "empty session on malloc, empty entry on free", FLOOR, FLOOR_P, NULL, 1 },
-	[EXACT] = { "exact", "heaptap --mode exact, the best link", TRACER, 0, "auto", 1 },
-	[MULTI] = { "multi", "the same by --link multi", TRACER, 0, "multi", 1 },
-	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "perf", 1 },
-	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, 1 },
-	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, 1 },
-	[SAMPLED] = { "sampled", "heaptap --mode sample", TRACER, 0, "sample", 1 },
-	[ENTRIES_AGAIN] = { "E again", "the same as E, for the noise", FLOOR, FLOOR_E, NULL, 1 },
+	[BARE] = { "bare", "no probes", NOTHING, 0, NULL, NULL, 20 },
+	[PAIR] = { "P", "empty session on malloc, empty entry on free", FLOOR, FLOOR_P, NULL, NULL,
+		1 },
+	[EXACT] = { "exact", "heaptap --mode exact, the best link", TRACER, 0, "exact", "auto", 1 },
+	[MULTI] = { "multi", "the same by --link multi", TRACER, 0, "exact", "multi", 1 },
+	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "exact", "perf", 1 },
+	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, NULL, 1 },
+	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, NULL, 1 },
+	[SAMPLED] = { "sampled", "heaptap --mode sample", TRACER, 0, "sample", "auto", 1 },
+	[ENTRIES_AGAIN] = { "E again", "the same as E, for the noise", FLOOR, FLOOR_E, NULL, NULL,
+		1 },
 };
 
 static const struct {
@@ -99,7 +101,7 @@ static int attach(struct run *run, enum config_id id)
 		return floor_attach(
 			run->floor, config->floor, &run->places, run->target.pid, &run->links);
 	if (config->kind == TRACER)
-		return tracer_start(&run->tracer, run->opts->heaptap, run->target.pid, "exact",
+		return tracer_start(&run->tracer, run->opts->heaptap, run->target.pid, config->mode,
 			config->link, NULL);
 	return 0;
 }

@@ -142,6 +142,12 @@ static int start(struct tracer *tracer, const char *path, pid_t target, const ch
 	return 0;
 }
 
+int tracer_start_with(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *option, const char *value)
+{
+	return start(tracer, path, target, mode, option, value, NULL);
+}
+
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	const char *link, uint64_t *armed_ns)
 {

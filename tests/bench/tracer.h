@@ -22,6 +22,10 @@ struct tracer {
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	const char *link, uint64_t *armed_ns);
 
+/* The same with one option more and its value; NULL: without. */
+int tracer_start_with(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *option, const char *value);
+
 /* Does it take this --link here? What it says against it goes to stderr. */
 bool tracer_takes_link(const char *path, pid_t target, const char *link);
 

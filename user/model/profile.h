@@ -167,6 +167,7 @@ struct snapshot {
 	uint32_t removed_probes;  /* gone from the target's memory: their events are missing */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
+	double read_s; /* CPU time that it took to read all this from the kernel's tables */
 	struct growth_figures growth;
 	struct growth_figures trend; /* of windows: the same beside them, or not counted */
 	struct site_figures *sites;

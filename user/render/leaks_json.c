@@ -183,6 +183,7 @@ static void health(struct json *j, const struct snapshot *s)
 			: 0,
 		4);
 	json_uint(j, "missed_events", s->missed_events);
+	json_double(j, "read_s", s->read_s, 6);
 	json_uint(j, "removed_probes", s->removed_probes);
 	json_uint(j, "abandoned_calls", s->abandoned_calls);
 	json_open(j, "lost", '{');

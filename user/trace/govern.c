@@ -398,11 +398,13 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	struct governing *g = &s->governing;
 	struct moment now = moment_now(s);
 	struct span whole, open = { 0 };
+	uint64_t begun_ns = clock_thread_ns();
 	int error;
 
 	error = session_read_tables(s, min_age_s, snapshot);
 	if (error)
 		return error;
+	snapshot->read_s = (double)(clock_thread_ns() - begun_ns) / NS_PER_S;
 	describe(s, &snapshot->mode);
 	if (!g->budget || g->governor.rung != RUNG_WINDOWS || g->leaving)
 		return 0;
