@@ -66,7 +66,7 @@ static int measure(struct curve *c, const struct point *p, struct figures *f)
 {
 	char stacks[16], live[16], threads[16], rounds[16], ready[64];
 	const char *const argv[] = { MANY, "--stacks", stacks, "--live", live, "--threads", threads,
-		"--rounds", rounds, NULL };
+		"--rounds", rounds, "--depth", "17", NULL };
 	struct worker w = { 0 };
 	int rc;
 
@@ -144,7 +144,7 @@ int bench_curve(const struct bench_opts *opts)
 		puts("curve: skipped, there is no heaptap");
 		return 0;
 	}
-	printf("curve: CPU ns of a turn, a free and a malloc below 7 to 17 frames; medians of %u "
+	printf("curve: CPU ns of a turn, a free and a malloc below 20 frames; medians of %u "
 	       "visits, the fastest of %u batches each\n",
 		opts->rounds, opts->batches);
 	rc = floor_discover(&c.places);
