@@ -63,7 +63,7 @@ static void test_sums_are_scaled_by_own_time(void **state)
 	assert_int_equal(s.sites[0].alloc_count, 1500);
 	assert_int_equal(s.sites[0].alloc_bytes, 15000);
 	assert_int_equal(s.sites[0].survived_count, 40);
-	assert_int_equal(s.sites[0].samples.alloc_count, 150);
+	assert_int_equal(s.totals.samples.alloc_count, 157);
 	assert_int_equal(s.sites[1].survived_bytes, 700);
 	assert_int_equal(s.sites[1].stack, 1);
 	assert_int_equal(s.sites[0].live_count + s.sites[1].live_count, 0);

@@ -100,6 +100,10 @@ struct site_figures {
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
 	uint64_t survived_count, survived_bytes; /* of windows: live when theirs closed */
 	uint64_t discarded_bytes;		 /* of a mapping: given back by madvise */
+};
+
+/* Of a site's figures, when blocks were sampled: how far they may be wrong, and what they were made of. */
+struct site_estimates {
 	struct variances variance;
 	struct samples samples;
 };
@@ -171,9 +175,15 @@ struct snapshot {
 	struct growth_figures growth;
 	struct growth_figures trend; /* of windows: the same beside them, or not counted */
 	struct site_figures *sites;
+	struct site_estimates *estimates; /* by site; NULL: nothing was sampled */
 	uint32_t site_count;
 };
 
+/* Room for so many sites, which are not written yet. 0 or -ENOMEM. */
+int snapshot_reserve(struct snapshot *s, uint32_t site_count, bool sampled);
+/* The errors of a site's figures: zeros where nothing was sampled. */
+const struct site_estimates *snapshot_estimates(
+	const struct snapshot *s, const struct site_figures *f);
 void snapshot_release(struct snapshot *s);
 
 #endif

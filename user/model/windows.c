@@ -101,10 +101,6 @@ static void scale(uint64_t *value, double factor)
 
 static void scale_site(struct site_figures *f, double factor)
 {
-	f->samples.alloc_count = f->alloc_count;
-	f->samples.alloc_bytes = f->alloc_bytes;
-	f->samples.free_count = f->free_count;
-	f->samples.free_bytes = f->free_bytes;
 	scale(&f->alloc_count, factor);
 	scale(&f->alloc_bytes, factor);
 	scale(&f->free_count, factor);

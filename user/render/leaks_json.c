@@ -284,7 +284,8 @@ static void confidence(struct json *j, const char *key, double value, double var
 
 static void site_figures(struct json *j, const struct site_figures *f, const struct snapshot *s)
 {
-	const struct variances *v = &f->variance;
+	const struct site_estimates *e = snapshot_estimates(s, f);
+	const struct variances *v = &e->variance;
 	bool sampled = s->sampled;
 
 	figure(j, sampled, "alloc_count", f->alloc_count, v->alloc_count);
@@ -302,7 +303,7 @@ static void site_figures(struct json *j, const struct site_figures *f, const str
 	json_double(j, "oldest_s", s->windowed ? NAN : f->oldest_s, 2);
 	if (!sampled)
 		return;
-	json_uint(j, "samples", f->samples.alloc_count);
+	json_uint(j, "samples", e->samples.alloc_count);
 	json_bool(j, "low_confidence",
 		estimate_is_poor((double)f->alloc_bytes, v->alloc_bytes) ||
 			estimate_is_poor((double)f->live_bytes, v->live_bytes));

@@ -334,7 +334,7 @@ static void weight(const struct printer *p, const struct site_figures *f)
 
 	paint(p, BOLD);
 	buffer_format(p->out, "  %s", format_bytes(text, bytes));
-	error_bytes(p, f->variance.aged_bytes);
+	error_bytes(p, snapshot_estimates(s, f)->variance.aged_bytes);
 	paint(p, PLAIN);
 	buffer_format(p->out, " (%.1f %%) in %s block%s",
 		all ? 100.0 * (double)bytes / (double)all : 0.0, format_count(text, blocks),
@@ -363,7 +363,8 @@ static void site(const struct printer *p, const struct site_figures *f)
 		buffer_format(p->out, ", thread %u", f->thread);
 	if (s->flags & HT_STACK_TRUNCATED)
 		buffer_text(p->out, ", truncated stack");
-	low_confidence(p, (double)f->aged_bytes, f->variance.aged_bytes);
+	low_confidence(
+		p, (double)f->aged_bytes, snapshot_estimates(r->snapshot, f)->variance.aged_bytes);
 	buffer_text(p->out, "\n");
 	text_frames(p, s);
 	if (!s->frame_count)

@@ -82,6 +82,8 @@ void session_publish_rules(struct session *s);
 void session_sweep_calls(struct session *s, bool all);
 /* Calls that have begun and not ended. */
 uint64_t session_in_flight(const struct session *s);
+/* The same when the allocations and failures counted by sites are known already. */
+uint64_t session_unfinished(const struct session *s, uint64_t ended);
 /* Events of another program image than the one that the session was armed for. */
 uint64_t session_after_exec(const struct session *s);
 /* Sites that have been given out, those of the slots included. */
