@@ -134,7 +134,7 @@ suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats
-suite "e2e: real programs" bats tests/e2e/programs.bats
+suite "e2e: real programs" env CYCLES="$([ -n "$full" ] && echo 20 || echo 8)" bats tests/e2e/programs.bats
 suite "e2e: whole stacks" bats tests/e2e/stacks.bats
 for kind in multi perf; do
 	suite "e2e: exactness, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/exact.bats
