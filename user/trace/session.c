@@ -526,12 +526,13 @@ void session_disarm(struct session *s)
 {
 	uint64_t give_up = clock_monotonic_ns() + DRAIN_MS * NS_PER_MS;
 
+	if (!s->governing.ended_ns)
+		s->governing.ended_ns = clock_monotonic_ns();
 	if (!s->armed)
 		return;
 	session_look_for_probes(s);
 	session_warn_of_debugger(s);
 	s->armed = false;
-	s->governing.ended_ns = clock_monotonic_ns();
 	if (s->mode == HT_MODE_GROWTH)
 		growth_end(&s->growth, &s->tables, &s->process, s->slot);
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
