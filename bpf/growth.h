@@ -413,15 +413,19 @@ static __always_inline void count_in_slot(
 static __always_inline void count_event(struct mm_struct *mm, u32 count)
 {
 	struct task_struct *task = current_task();
-	u32 slot = slot_of_mm(number_of(mm)), pulse;
+	u32 slot = slot_of_mm(number_of(mm));
+	struct ht_thread *thread = thread_of(current_pid_tgid());
+	u64 begun_ns = 0;
 
 	if (slot == SLOT_NONE) {
 		see_exec(task, mm);
 		return;
 	}
-	pulse = pulse_begin(slot, HT_PULSE_ALLOC);
+	if (thread && pulse_turn(thread))
+		begun_ns = pulse_begin(slot, HT_PULSE_ALLOC);
 	count_in_slot(task, mm, count, slot);
-	pulse_end(pulse);
+	if (begun_ns)
+		pulse_end(slot, HT_PULSE_ALLOC, begun_ns);
 }
 
 /* --- the start, and later looks --------------------------------------------------------------- */

@@ -6,14 +6,12 @@
 SEC("uprobe/enter")
 int enter(struct pt_regs *ctx)
 {
-	u32 role = bpf_get_attach_cookie(ctx) & 0xff, pulse = PULSE_NONE;
+	u32 role = bpf_get_attach_cookie(ctx) & 0xff;
 
-	if (role == HT_ROLE_FREE) {
+	if (role == HT_ROLE_FREE)
 		free_begin(ctx);
-		return 0;
-	}
-	pair_begin(ctx, role, &pulse);
-	pulse_end(pulse);
+	else
+		pair_begin(ctx, role);
 	return 0;
 }
 
@@ -21,9 +19,6 @@ int enter(struct pt_regs *ctx)
 SEC("uprobe/leave")
 int leave(struct pt_regs *ctx)
 {
-	u32 pulse = PULSE_NONE;
-
-	pair_end(ctx, &pulse);
-	pulse_end(pulse);
+	pair_end(ctx);
 	return 0;
 }

@@ -28,7 +28,7 @@ struct ht_control control SEC(".data.control");
 
 HT_ARRAY(processes, struct ht_process);			/* by slot */
 HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
-HT_ARRAY(pulses, struct ht_pulse);			/* by slot * CPUs + CPU */
+HT_ARRAY(pulses, struct ht_pulse);			/* by slot * shards + shard */
 HT_ARRAY(slot_by_tgid, struct ht_tgid);
 HT_ARRAY(ranges, struct ht_range);		  /* two sets a slot, sorted by address */
 HT_ARRAY(stacks, struct ht_stack);		  /* dense */

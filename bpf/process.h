@@ -62,11 +62,9 @@ static __always_inline u32 *slot_of_tgid(u32 tgid)
 
 /*
  * The record of the process that runs, or NULL when its events do not count: not traced, not armed,
- * or it has called exec and the loader does not know the new image yet. What the run costs a traced
- * process counts in any case: *pulse is for pulse_end().
+ * or it has called exec and the loader does not know the new image yet.
  */
-static __always_inline struct ht_process *current_process(
-	u64 pid_tgid, enum ht_pulse_kind kind, u32 *pulse)
+static __always_inline struct ht_process *current_process(u64 pid_tgid)
 {
 	u32 *slot = slot_of_tgid(pid_tgid >> 32);
 	struct ht_process_counters *c;
@@ -75,10 +73,11 @@ static __always_inline struct ht_process *current_process(
 
 	if (!slot)
 		return NULL;
-	*pulse = pulse_begin(*slot, kind);
 	p = bpf_map_lookup_elem(&processes, slot);
-	if (!p || !p->armed)
+	if (!p || !p->armed) {
+		pulse_idle(*slot);
 		return NULL;
+	}
 	mm = (u64)current_task()->mm;
 	if (p->mm == mm)
 		return p;
@@ -91,6 +90,13 @@ static __always_inline struct ht_process *current_process(
 	if (c)
 		add(&c->after_exec, 1);
 	return NULL;
+}
+
+static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
+{
+	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&threads, &place);
 }
 
 /* The running total of live bytes: the one figure whose maximum has to be seen as it happens. */

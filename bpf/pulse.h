@@ -1,18 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later OR BSD-2-Clause */
-/* Counting and timing our own runs, for the governor: struct ht_pulse. */
+/*
+ * Timing one of our own runs in HT_PULSE_RUNS, for the governor: struct ht_pulse. Which one is decided by a number
+ * that counts something anyway; the others pay for a multiplication.
+ */
 #ifndef HEAPTAP_BPF_PULSE_H
 #define HEAPTAP_BPF_PULSE_H
 
 #include "maps.h"
 
-/* A run that is timed and has taken longer was preempted, or moved to another CPU: it says nothing. */
-#define TIMED_NS_MAX 1000000
+/* A run that has taken longer was interrupted: it says nothing. */
+#define TIMED_NS_MAX 20000
 
-#define PULSE_NONE 0xffffffffU
-
-static __always_inline struct ht_pulse *pulse_of(u32 row)
+static __always_inline struct ht_pulse *pulse_of(u32 slot)
 {
+	u32 row = slot * knobs.shard_count + shard_of_cpu();
+
 	return bpf_map_lookup_elem(&pulses, &row);
+}
+
+/*
+ * Is it the turn of the nth run? Multiples of the golden ratio are spread evenly, whichever regular part of the
+ * numbers comes by: every second one, say.
+ */
+static __always_inline int pulse_due(u32 n)
+{
+	return (n + 1) * 0x9e3779b1U < (1U << 31) / (HT_PULSE_RUNS / 2);
+}
+
+/* The same by a number that each thread counts up. */
+static __always_inline int pulse_turn(struct ht_thread *t)
+{
+	return pulse_due(t->turns++);
 }
 
 static __noinline void pulse_alarm(struct ht_pulse *pulse, u32 slot)
@@ -27,64 +45,64 @@ static __noinline void pulse_alarm(struct ht_pulse *pulse, u32 slot)
 	bpf_ringbuf_submit(m, 0);
 }
 
-/* A run whose turn it is to be timed. Global, scalars only. */
-__noinline int pulse_woken(u32 row, u32 kind, u32 slot)
+/* A run that is timed: when it began. Global, scalars only. */
+__noinline u64 pulse_begin(u32 slot, u32 kind)
 {
-	struct ht_pulse *pulse = pulse_of(row);
+	struct ht_pulse *pulse = pulse_of(slot);
 
 	if (!pulse || kind >= HT_PULSE_KINDS)
 		return 0;
-	pulse->kinds[kind].next = pulse->kinds[kind].runs + HT_PULSE_MEAN_STEP / 2 +
-				  (bpf_get_prandom_u32() & (HT_PULSE_MEAN_STEP - 1));
-	if (kind != HT_PULSE_RETURN && pulse->kinds[kind].runs >= pulse->alarm_at)
+	pulse->kinds[kind].timed += 1;
+	if (kind != HT_PULSE_RETURN && pulse->kinds[kind].timed >= pulse->alarm_at)
 		pulse_alarm(pulse, slot);
-	pulse->thread = (u32)bpf_get_current_pid_tgid();
-	pulse->kind = kind;
-	pulse->begun_ns = bpf_ktime_get_ns();
+	return bpf_ktime_get_ns();
+}
+
+/* Its end. Global, scalars only. */
+__noinline int pulse_end(u32 slot, u32 kind, u64 begun_ns)
+{
+	struct ht_pulse *pulse = pulse_of(slot);
+	u64 ns = bpf_ktime_get_ns() - begun_ns;
+
+	if (pulse && kind < HT_PULSE_KINDS && ns <= TIMED_NS_MAX)
+		pulse->kinds[kind].ns += ns;
 	return 0;
 }
 
-/* The end of a run while one is timed on this CPU: not always the same one. Global, scalars only. */
-__noinline int pulse_stop(u32 row)
+/*
+ * The same for runs that are too long for the verifier to follow twice: that one is timed is in map memory. On another
+ * CPU, or another thread's: it is then lost.
+ */
+__noinline int pulse_mark(u32 slot, u32 kind)
 {
-	struct ht_pulse *pulse = pulse_of(row);
-	u64 ns;
-	u32 kind;
+	u32 row = slot * knobs.shard_count + shard_of_cpu();
+	struct ht_process_counters *c = bpf_map_lookup_elem(&process_counters, &row);
 
-	if (!pulse || pulse->thread != (u32)bpf_get_current_pid_tgid())
-		return 0;
-	ns = bpf_ktime_get_ns() - pulse->begun_ns;
-	kind = pulse->kind;
-	pulse->begun_ns = 0;
-	if (kind >= HT_PULSE_KINDS || ns > TIMED_NS_MAX)
-		return 0;
-	pulse->timed[kind].timed += 1;
-	pulse->timed[kind].ns += ns;
+	if (c)
+		c->timing_ns = pulse_begin(slot, kind);
 	return 0;
 }
 
-/* Counts a run: what pulse_end() wants to know. In map memory, not in registers, is what differs between runs. */
-static __always_inline u32 pulse_begin(u32 slot, enum ht_pulse_kind kind)
+__noinline int pulse_mark_end(u32 slot, u32 kind)
 {
-	u32 row = slot * knobs.cpu_count + bpf_get_smp_processor_id();
-	struct ht_pulse *pulse = pulse_of(row);
-	u64 runs;
+	u32 row = slot * knobs.shard_count + shard_of_cpu();
+	struct ht_process_counters *c = bpf_map_lookup_elem(&process_counters, &row);
 
-	if (!pulse)
-		return row;
-	runs = pulse->kinds[kind].runs + 1;
-	pulse->kinds[kind].runs = runs;
-	if (runs >= pulse->kinds[kind].next)
-		pulse_woken(row, kind, slot);
-	return row;
+	if (!c || !c->timing_ns)
+		return 0;
+	pulse_end(slot, kind, c->timing_ns);
+	c->timing_ns = 0;
+	return 0;
 }
 
-static __always_inline void pulse_end(u32 row)
+/* A trap that came to nothing: inside another call, or while the process is not armed. */
+__noinline int pulse_idle(u32 slot)
 {
-	struct ht_pulse *pulse = pulse_of(row);
+	struct ht_pulse *pulse = pulse_of(slot);
 
-	if (pulse && pulse->begun_ns)
-		pulse_stop(row);
+	if (pulse)
+		pulse->idle += 1;
+	return 0;
 }
 
 #endif

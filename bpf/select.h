@@ -14,11 +14,19 @@ static __always_inline int reallocates(u32 role)
 	return role == HT_ROLE_REALLOC || role == HT_ROLE_REALLOCARRAY;
 }
 
-static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
+/*
+ * Is this entry one that is timed? In exact mode by the calls that were let through, which is all of them; else by what
+ * the thread counts.
+ */
+static __always_inline int entry_is_due(
+	struct ht_process *p, struct ht_process_counters *counters, u64 pid_tgid)
 {
-	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
+	struct ht_thread *t;
 
-	return bpf_map_lookup_elem(&threads, &place);
+	if (!p->selective)
+		return pulse_due((u32)counters->started);
+	t = thread_of(pid_tgid);
+	return t && pulse_turn(t);
 }
 
 /* --- calls inside a call that was not followed ----------------------------------------------- */

@@ -37,25 +37,34 @@ __noinline int call_end(u32 slot_interval, u32 role_site, u64 cookie_size, u64 r
 }
 
 /* Returns the cookie that the call's return will be given; 0: its return is not wanted. */
-static __always_inline u64 allocation_begin(struct pt_regs *ctx, u32 *pulse)
+static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 {
 	struct ht_regs regs = { .pc = ctx->ip, .sp = ctx->sp, .bp = ctx->bp, .bx = ctx->bx };
 	struct ht_arguments a = { .di = ctx->di, .si = ctx->si, .dx = ctx->dx };
 	u64 pid_tgid = current_pid_tgid(), bytes, recorded = 0;
-	struct ht_process *p = current_process(pid_tgid, HT_PULSE_ALLOC, pulse);
+	struct ht_process *p = current_process(pid_tgid);
 	struct ht_process_counters *counters;
 	u32 site, role, interval;
 
-	if (!p || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
+	if (!p)
 		return 0;
-	role = bpf_get_attach_cookie(ctx) & 0xff;
-	bytes = requested_bytes(role, &a);
-	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 1);
-	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di))
+	if (has_pending_returns() && nested_slow(p->slot, regs.sp)) {
+		pulse_idle(p->slot);
 		return 0;
+	}
 	counters = counters_of_slot(p->slot);
 	if (!counters)
 		return 0;
+	if (entry_is_due(p, counters, pid_tgid))
+		pulse_mark(p->slot, HT_PULSE_ALLOC);
+	role = bpf_get_attach_cookie(ctx) & 0xff;
+	bytes = requested_bytes(role, &a);
+	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 1);
+	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di)) {
+		if (counters->timing_ns)
+			pulse_mark_end(p->slot, HT_PULSE_ALLOC);
+		return 0;
+	}
 	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	/* Asked for again: else the verifier follows the walk once for each role that it knows. */
 	role = bpf_get_attach_cookie(ctx) & 0xff;
@@ -66,11 +75,13 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx, u32 *pulse)
 		recorded = HT_COOKIE_RECORDED;
 	}
 	add(&counters->started, 1);
+	if (counters->timing_ns)
+		pulse_mark_end(p->slot, HT_PULSE_ALLOC);
 	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SITE_SHIFT |
 	       (u64)interval << HT_COOKIE_SIZE_BITS | bytes;
 }
 
-static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie, u32 *pulse)
+static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 {
 	/* The return popped its address: sp at entry was one word below. */
 	u64 result = ctx->ax, sp = ctx->sp - sizeof(u64);
@@ -80,27 +91,35 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie, u32 
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
 	struct ht_process_counters *counters;
 	struct ht_block block = {};
+	struct ht_thread *thread;
 	struct ht_process *p;
+	u64 begun_ns = 0;
 
 	if (!site)
 		return;
 	slot = site->slot;
-	*pulse = pulse_begin(slot, HT_PULSE_RETURN);
+	p = bpf_map_lookup_elem(&processes, &slot);
+	counters = counters_of_slot(slot);
+	thread = thread_of(current_pid_tgid());
+	if (!p || !counters || !thread)
+		return;
+	if (pulse_turn(thread))
+		begun_ns = pulse_begin(slot, HT_PULSE_RETURN);
 	if (cookie & HT_COOKIE_RECORDED) {
 		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
 
 		call_end(slot | interval << 16, role << 26 | site_id, bytes, result, sp);
+		if (begun_ns)
+			pulse_end(slot, HT_PULSE_RETURN, begun_ns);
 		return;
 	}
-	p = bpf_map_lookup_elem(&processes, &slot);
-	counters = counters_of_slot(slot);
-	if (!p || !counters)
-		return;
 	block.size = bytes;
 	block.interval = interval;
 	block.site = site_id;
 	block.birth = birth_now();
 	plain_end(p, counters, &block, bytes, result);
+	if (begun_ns)
+		pulse_end(slot, HT_PULSE_RETURN, begun_ns);
 }
 
 /*
@@ -109,15 +128,12 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie, u32 
  */
 static __always_inline int session_run(struct pt_regs *ctx, u64 *cookie)
 {
-	u32 pulse = PULSE_NONE;
-	u64 given = *cookie;
-
-	if (given)
-		allocation_end(ctx, given, &pulse);
-	else
-		*cookie = allocation_begin(ctx, &pulse);
-	pulse_end(pulse);
-	return !given && !*cookie; /* 1: no return probe for this call */
+	if (*cookie) {
+		allocation_end(ctx, *cookie);
+		return 0;
+	}
+	*cookie = allocation_begin(ctx);
+	return !*cookie; /* 1: no return probe for this call */
 }
 
 SEC("uprobe/release")

@@ -111,6 +111,7 @@ _Static_assert(sizeof(struct ht_thread_id) == 8, "ids of a thread");
 
 struct ht_process_counters {
 	__u64 started;		   /* allocating calls that were let through to their return */
+	__u64 timing_ns;	   /* when the entry began that is being timed; 0: none is */
 	__u64 finished_uncounted;  /* of these, returned, and neither an allocation nor a failure */
 	__u64 untracked_frees;	   /* of blocks born before the attach, or not followed */
 	__u64 untracked_inherited; /* of blocks born in the parent before fork */
@@ -122,12 +123,11 @@ struct ht_process_counters {
 	__u64 unattributed[HT_UNATTRIBUTED_REASONS];
 	__u64 unwind[HT_UNWIND_REASONS];
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct ht_process_counters) == 256, "counters of a shard: four lines");
+_Static_assert(sizeof(struct ht_process_counters) == 320, "counters of a shard: five lines");
 
 /*
- * What heaptap's own programs cost a process: runs of each kind, and the time that some of them took. One a
- * slot and CPU, written by that CPU alone: one that is moved in the middle of it loses a count, no more. The
- * loader's governor reads it, and writes alarm_at.
+ * What heaptap's own programs cost a process: of their runs one in HT_PULSE_RUNS is timed. One a slot and shard. The
+ * loader's governor reads it, and writes alarm_at. Not atomic: a count that two CPUs lose together is one of thousands.
  */
 enum ht_pulse_kind {
 	HT_PULSE_ALLOC,	 /* entries of allocating functions */
@@ -135,24 +135,16 @@ enum ht_pulse_kind {
 	HT_PULSE_RETURN, /* returns */
 	HT_PULSE_KINDS,
 };
-#define HT_PULSE_MEAN_STEP 64 /* runs from one that is timed to the next, on average: at random */
+#define HT_PULSE_RUNS 64
 struct ht_pulse {
-	struct {
-		__u64 runs;
-		__u64 next; /* the run that is timed next */
-	} kinds[HT_PULSE_KINDS];
-	__u64 alarm_at; /* so many entries, of either kind alone, call the loader; it is told once */
-	__u64 begun_ns; /* of the run that is being timed; 0: none */
 	struct {
 		__u64 timed;
 		__u64 ns; /* that these took */
-	} timed[HT_PULSE_KINDS];
-	__u32 thread; /* whose run is being timed */
-	__u32 kind;   /* of that run */
-	__u64 reserved;
+	} kinds[HT_PULSE_KINDS];
+	__u64 idle; /* traps that came to nothing; every one */
+	__u64 alarm_at; /* so many timed entries, of either kind alone, call the loader; it is told once */
 };
-_Static_assert(
-	sizeof(struct ht_pulse) == 128, "a pulse is two cache lines, of which most runs touch one");
+_Static_assert(sizeof(struct ht_pulse) == 64, "a pulse is a cache line");
 
 /* --- code ------------------------------------------------------------------------------------ */
 
@@ -259,7 +251,8 @@ struct ht_thread {
 	__u64 declined_pc;
 	__u64 declined_inner_pc; /* the last function that it called or jumped to */
 	__u64 declined_return;	 /* its return address; 0: it does not jump to another function */
-	__u64 reserved;
+	__u32 turns;		 /* runs of our programs, but for entries in exact mode: pulse.h */
+	__u32 reserved;
 };
 _Static_assert(sizeof(struct ht_thread) == 64, "a cache line a thread");
 
@@ -357,7 +350,7 @@ struct ht_knobs {
 	__u32 segment_buckets;
 	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
 	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
-	__u16 cpu_count;   /* possible CPUs: pulses a slot */
+	__u16 cpu_count;   /* possible CPUs */
 	__u16 page_shift;
 };
 _Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");

@@ -78,17 +78,32 @@ void cost_set_process(struct cost *c, pid_t pid)
 
 static struct cost_runs count_runs(const struct tables *t, uint32_t slot, enum ht_pulse_kind kind)
 {
-	const struct ht_pulse *pulses = &t->pulses[(size_t)slot * t->cpus];
+	const struct ht_pulse *pulses = &t->pulses[(size_t)slot * t->shards];
 	struct cost_runs s = { 0 };
 
-	for (uint32_t cpu = 0; cpu < t->cpus; cpu++) {
-		s.runs += (double)__atomic_load_n(&pulses[cpu].kinds[kind].runs, __ATOMIC_RELAXED);
-		s.timed +=
-			(double)__atomic_load_n(&pulses[cpu].timed[kind].timed, __ATOMIC_RELAXED);
-		s.ns += (double)__atomic_load_n(&pulses[cpu].timed[kind].ns, __ATOMIC_RELAXED);
+	for (uint32_t shard = 0; shard < t->shards; shard++) {
+		s.runs += (double)__atomic_load_n(
+				  &pulses[shard].kinds[kind].timed, __ATOMIC_RELAXED) *
+			  HT_PULSE_RUNS;
+		s.ns += (double)__atomic_load_n(&pulses[shard].kinds[kind].ns, __ATOMIC_RELAXED) *
+			HT_PULSE_RUNS;
 	}
 	return s;
 }
+
+static double count_idle(const struct tables *t, uint32_t slot)
+{
+	double idle = 0;
+
+	for (uint32_t shard = 0; shard < t->shards; shard++)
+		idle += (double)__atomic_load_n(
+			&t->pulses[(size_t)slot * t->shards + shard].idle, __ATOMIC_RELAXED);
+	return idle;
+}
+
+/* What our programs take before a run is timed, and those that find nothing to do. */
+#define UNTIMED_NS 25
+#define IDLE_NS	   60
 
 static double trap_ns(const struct cost *c, enum ht_pulse_kind kind)
 {
@@ -108,7 +123,7 @@ double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed
 {
 	double own_ns = c->mean_ns[kind] > 0 ? c->mean_ns[kind] : assumed_ns;
 
-	return (trap_ns(c, kind) + own_ns) / NS_PER_S;
+	return (trap_ns(c, kind) + UNTIMED_NS + own_ns) / NS_PER_S;
 }
 
 void cost_update(struct cost *c, const struct tables *t, uint32_t slot)
@@ -122,34 +137,37 @@ void cost_update(struct cost *c, const struct tables *t, uint32_t slot)
 	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
 		struct cost_runs now = count_runs(t, slot, kind), *seen = &c->seen[kind];
 
-		if (now.timed > seen->timed)
-			c->mean_ns[kind] = (now.ns - seen->ns) / (now.timed - seen->timed);
-		c->runs[kind] += now.runs - seen->runs;
-		c->own_s += (now.runs - seen->runs) * c->mean_ns[kind] / NS_PER_S;
+		if (now.runs > seen->runs)
+			c->mean_ns[kind] = (now.ns - seen->ns) / (now.runs - seen->runs);
 		*seen = now;
 	}
+	c->idle = count_idle(t, slot);
 }
 
 bool cost_total(const struct cost *c, struct cost_figures *f)
 {
-	*f = (struct cost_figures){ .overhead_s = c->own_s, .cpu_s = c->cpu_s };
+	*f = (struct cost_figures){ .cpu_s = c->cpu_s,
+		.overhead_s = c->idle * (trap_ns(c, HT_PULSE_FREE) + IDLE_NS) / NS_PER_S };
 	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
-		f->runs[kind] = c->runs[kind];
-		f->overhead_s += c->runs[kind] * trap_ns(c, kind) / NS_PER_S;
+		const struct cost_runs *r = &c->seen[kind];
+
+		f->runs[kind] = r->runs;
+		f->overhead_s += (r->ns + r->runs * (trap_ns(c, kind) + UNTIMED_NS)) / NS_PER_S;
 	}
 	return c->known;
 }
 
 void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries)
 {
-	for (uint32_t cpu = 0; cpu < t->cpus; cpu++) {
-		struct ht_pulse *p = &t->pulses[(size_t)slot * t->cpus + cpu];
-		uint64_t alloc = __atomic_load_n(&p->kinds[HT_PULSE_ALLOC].runs, __ATOMIC_RELAXED);
-		uint64_t freed = __atomic_load_n(&p->kinds[HT_PULSE_FREE].runs, __ATOMIC_RELAXED);
+	uint64_t timed = entries / HT_PULSE_RUNS + 1;
+
+	for (uint32_t shard = 0; shard < t->shards; shard++) {
+		struct ht_pulse *p = &t->pulses[(size_t)slot * t->shards + shard];
+		uint64_t alloc = __atomic_load_n(&p->kinds[HT_PULSE_ALLOC].timed, __ATOMIC_RELAXED);
+		uint64_t freed = __atomic_load_n(&p->kinds[HT_PULSE_FREE].timed, __ATOMIC_RELAXED);
 		uint64_t most = alloc > freed ? alloc : freed;
 
 		__atomic_store_n(&p->alarm_at,
-			entries > UINT64_MAX - most ? UINT64_MAX : most + entries,
-			__ATOMIC_RELAXED);
+			timed > UINT64_MAX - most ? UINT64_MAX : most + timed, __ATOMIC_RELAXED);
 	}
 }

@@ -24,9 +24,9 @@ struct cost_figures {
 /* The share of its CPU time that a process may lose where nothing else is said. */
 #define BUDGET_DEFAULT 0.05
 
-/* Runs of one kind as the kernel half has counted them. */
+/* Runs of one kind, and what they took, as far as the timed ones tell. */
 struct cost_runs {
-	double runs, timed, ns;
+	double runs, ns;
 };
 
 struct cost {
@@ -44,8 +44,7 @@ struct cost {
 	double cpu_before_s; /* of the process, when the session began */
 	struct cost_runs seen[HT_PULSE_KINDS];
 	double mean_ns[HT_PULSE_KINDS]; /* of the runs that were timed last; 0: none was */
-	double runs[HT_PULSE_KINDS];	/* sums, as the next two */
-	double own_s;			/* that our programs took */
+	double idle;			/* traps that came to nothing */
 	double cpu_s;			/* of the process */
 };
 
@@ -55,10 +54,7 @@ void cost_start(struct cost *c, enum link_kind kind);
 void cost_without_traps(struct cost *c);
 /* Whose time it is. */
 void cost_set_process(struct cost *c, pid_t pid);
-/*
- * Adds what has been since the last call. Runs of then are priced by those that were timed then: their cost changes with
- * the mode.
- */
+/* Takes in what has been since the last call. */
 void cost_update(struct cost *c, const struct tables *t, uint32_t slot);
 /* Up to the last update. False: the traps are not measured yet, or could not be, and the overhead is a guess. */
 bool cost_total(const struct cost *c, struct cost_figures *f);

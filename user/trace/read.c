@@ -182,12 +182,13 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 /* Runs of our programs so far: at least as many as events. */
 static uint64_t count_runs(const struct session *s)
 {
-	const struct ht_pulse *pulses = &s->tables.pulses[(size_t)s->slot * s->tables.cpus];
 	uint64_t runs = 0;
 
-	for (uint32_t cpu = 0; cpu < s->tables.cpus; cpu++)
-		runs += load(&pulses[cpu].kinds[HT_PULSE_ALLOC].runs) +
-			load(&pulses[cpu].kinds[HT_PULSE_FREE].runs);
+	for (uint32_t i = 0; i < HT_THREAD_SLOTS; i++)
+		runs += __atomic_load_n(&s->tables.threads[i].turns, __ATOMIC_RELAXED);
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
+		runs += load(
+			&s->tables.process_counters[s->slot * s->tables.shards + shard].started);
 	return runs;
 }
 

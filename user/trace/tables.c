@@ -96,7 +96,7 @@ static int size_all(
 	} sizes[] = {
 		{ kernel->maps.processes, TABLES_MAX_PROCESSES },
 		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
-		{ kernel->maps.pulses, TABLES_MAX_PROCESSES * (uint32_t)cpus },
+		{ kernel->maps.pulses, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
 		{ kernel->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
 		{ kernel->maps.stacks, stacks },

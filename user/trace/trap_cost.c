@@ -12,7 +12,7 @@
 #include "links.h"
 #include "subject.h"
 
-#define BATCHES 9
+#define BATCHES 25
 #define SELF	"/proc/self/exe"
 
 /* As the plan finds them in allocators: a push at the entry, and a move that the kernel has to step over. */
@@ -42,7 +42,7 @@ enum work { WORK_ENTRY, WORK_STEPPED, WORK_RETURN, WORKS };
 
 static void (*const functions[WORKS])(void) = { trap_entry, trap_stepped, trap_return };
 /* Of a batch: stepping takes some 20 us where the machine is a virtual one. */
-static const uint32_t calls[WORKS] = { 400, 40, 400 };
+static const uint32_t calls[WORKS] = { 200, 10, 200 };
 
 static void run_calls(uint32_t work, uint32_t times)
 {
