@@ -78,18 +78,18 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 		pair_pass(*slot, regs.sp, nesting);
 		return;
 	}
-	counters = counters_of_slot(p->slot);
-	if (!counters)
-		return;
-	if (entry_is_due(p, counters, pid_tgid))
-		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	bytes = requested_bytes(role, &a);
 	/* The kernel has a return pending for every call: no need to remember those not followed. */
 	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 0);
 	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di)) {
 		pair_pass(*slot, regs.sp, nesting);
-		goto out;
+		return;
 	}
+	counters = counters_of_slot(p->slot);
+	if (!counters)
+		return;
+	if (!p->selective && pulse_due((u32)counters->started))
+		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	add(&counters->started, 1);
 	if (call_begin(p->slot | interval << 16, role << 26 | site, bytes, a.di, regs.sp))

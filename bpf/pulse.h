@@ -73,14 +73,19 @@ __noinline int pulse_end(u32 slot, u32 kind, u64 begun_ns)
  * The same for runs that are too long for the verifier to follow twice: that one is timed is in map memory. On another
  * CPU, or another thread's: it is then lost.
  */
-__noinline int pulse_mark(u32 slot, u32 kind)
+__noinline int pulse_hand_over(u32 slot, u64 begun_ns)
 {
 	u32 row = slot * knobs.shard_count + shard_of_cpu();
 	struct ht_process_counters *c = bpf_map_lookup_elem(&process_counters, &row);
 
 	if (c)
-		c->timing_ns = pulse_begin(slot, kind);
+		c->timing_ns = begun_ns;
 	return 0;
+}
+
+__noinline int pulse_mark(u32 slot, u32 kind)
+{
+	return pulse_hand_over(slot, pulse_begin(slot, kind));
 }
 
 __noinline int pulse_mark_end(u32 slot, u32 kind)

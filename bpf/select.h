@@ -14,21 +14,6 @@ static __always_inline int reallocates(u32 role)
 	return role == HT_ROLE_REALLOC || role == HT_ROLE_REALLOCARRAY;
 }
 
-/*
- * Is this entry one that is timed? In exact mode by the calls that were let through, which is all of them; else by what
- * the thread counts.
- */
-static __always_inline int entry_is_due(
-	struct ht_process *p, struct ht_process_counters *counters, u64 pid_tgid)
-{
-	struct ht_thread *t;
-
-	if (!p->selective)
-		return pulse_due((u32)counters->started);
-	t = thread_of(pid_tgid);
-	return t && pulse_turn(t);
-}
-
 /* --- calls inside a call that was not followed ----------------------------------------------- */
 
 /*
@@ -121,21 +106,33 @@ static __always_inline u32 select_among(struct ht_process *p, u64 pid_tgid, u32 
 {
 	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1), interval = p->interval_log2;
 	struct ht_thread *t = bpf_map_lookup_elem(&threads, &place);
+	u64 begun_ns = 0;
 
 	if (!t)
 		return HT_NOT_FOLLOWED;
-	if (nests && t->declined_sp && in_declined(place, regs->pc, regs->sp))
+	if (pulse_turn(t))
+		begun_ns = pulse_begin(p->slot, HT_PULSE_ALLOC);
+	if (nests && t->declined_sp && in_declined(place, regs->pc, regs->sp)) {
+		if (begun_ns)
+			pulse_end(p->slot, HT_PULSE_ALLOC, begun_ns);
 		return HT_NOT_FOLLOWED;
+	}
 	if (bytes >= p->min_bytes && bytes <= p->max_bytes &&
 		(!p->thread || p->thread == (u32)pid_tgid) &&
 		(!interval || is_sampled(t, place, bytes, interval)) &&
-		(!p->module || is_called_from(p->slot, p->module - 1, regs->sp)))
+		(!p->module || is_called_from(p->slot, p->module - 1, regs->sp))) {
+		if (begun_ns)
+			pulse_hand_over(p->slot, begun_ns);
 		return interval;
+	}
 	if (nests)
 		remember_declined(t, role, argument, regs);
+	if (begun_ns)
+		pulse_end(p->slot, HT_PULSE_ALLOC, begun_ns);
 	return HT_NOT_FOLLOWED;
 }
 
+/* Timed are the entries here, for of those that are not followed nothing more comes. */
 static __always_inline u32 select_request(struct ht_process *p, u64 pid_tgid, u32 role, u64 bytes,
 	u64 argument, const struct ht_regs *regs, int nests)
 {

@@ -52,19 +52,17 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 		pulse_idle(p->slot);
 		return 0;
 	}
-	counters = counters_of_slot(p->slot);
-	if (!counters)
-		return 0;
-	if (entry_is_due(p, counters, pid_tgid))
-		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	role = bpf_get_attach_cookie(ctx) & 0xff;
 	bytes = requested_bytes(role, &a);
 	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 1);
-	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di)) {
-		if (counters->timing_ns)
-			pulse_mark_end(p->slot, HT_PULSE_ALLOC);
+	if (interval == HT_NOT_FOLLOWED && !holds_old_block(p->slot, role, a.di))
 		return 0;
-	}
+	counters = counters_of_slot(p->slot);
+	if (!counters)
+		return 0;
+	/* In exact mode by the calls that were let through, which is all of them. */
+	if (!p->selective && pulse_due((u32)counters->started))
+		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	/* Asked for again: else the verifier follows the walk once for each role that it knows. */
 	role = bpf_get_attach_cookie(ctx) & 0xff;

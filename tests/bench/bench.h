@@ -20,6 +20,8 @@ struct bench_opts {
 	unsigned int depths[BENCH_MAX_DEPTHS]; /* frames between malloc and main's caller */
 	size_t size;			       /* bytes of a block */
 	const char *heaptap;		       /* NULL: only the floors can be measured */
+	const char *other; /* another build, exact mode of which is measured beside; or NULL */
+	bool best;	   /* leaves out all links but the best */
 	bool quick;
 };
 
