@@ -103,7 +103,7 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 	block.site = site;
 	count_unrecorded(counters, &block, bytes);
 out:
-	if (counters->timing_ns)
+	if (knobs.timed && counters->timing_ns)
 		pulse_mark_end(p->slot, HT_PULSE_ALLOC);
 }
 

@@ -24,7 +24,7 @@ static __always_inline struct ht_pulse *pulse_of(u32 slot)
  */
 static __always_inline int pulse_due(u32 n)
 {
-	return (n + 1) * 0x9e3779b1U < (1U << 31) / (HT_PULSE_RUNS / 2);
+	return knobs.timed && (n + 1) * 0x9e3779b1U < (1U << 31) / (HT_PULSE_RUNS / 2);
 }
 
 /* The same by a number that each thread counts up. */

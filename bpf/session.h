@@ -73,7 +73,7 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 		recorded = HT_COOKIE_RECORDED;
 	}
 	add(&counters->started, 1);
-	if (counters->timing_ns)
+	if (knobs.timed && counters->timing_ns)
 		pulse_mark_end(p->slot, HT_PULSE_ALLOC);
 	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SITE_SHIFT |
 	       (u64)interval << HT_COOKIE_SIZE_BITS | bytes;

@@ -352,8 +352,10 @@ struct ht_knobs {
 	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
 	__u16 cpu_count;   /* possible CPUs */
 	__u16 page_shift;
+	__u32 timed; /* one run in HT_PULSE_RUNS is: else the code for it is not there */
+	__u32 reserved;
 };
-_Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");
+_Static_assert(sizeof(struct ht_knobs) == 48, "all of .rodata.knobs");
 
 struct ht_control {
 	/*

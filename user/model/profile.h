@@ -169,6 +169,7 @@ struct snapshot {
 	uint64_t abandoned_calls; /* calls that never returned; known once the session is drained */
 	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
 	uint32_t removed_probes;  /* gone from the target's memory: their events are missing */
+	uint64_t frames_walked;	  /* of the stacks of all allocations that were followed */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
 	double read_s; /* CPU time that it took to read all this from the kernel's tables */

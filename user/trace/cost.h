@@ -32,6 +32,7 @@ struct cost_runs {
 struct cost {
 	pthread_t thread; /* measures the traps while the session is made */
 	bool running;
+	bool timed; /* runs are; else cost_by_counts() has to do */
 	bool known; /* the traps are measured; else they are assumed to be dear */
 	enum link_kind kind;
 	int error;
@@ -58,12 +59,24 @@ void cost_set_process(struct cost *c, pid_t pid);
 void cost_update(struct cost *c, const struct tables *t, uint32_t slot);
 /* Up to the last update. False: the traps are not measured yet, or could not be, and the overhead is a guess. */
 bool cost_total(const struct cost *c, struct cost_figures *f);
+/* What has run, where nothing is timed. */
+struct cost_counts {
+	double entries;	 /* of allocating functions that were let through, and of these returns */
+	double declined; /* entries of those that were not */
+	double frees;
+	double frames; /* that were walked, in all */
+	bool sampled;
+};
+
+/* Seconds that all this has taken, by what traps cost here and what our programs take on most machines. */
+double cost_by_counts(const struct cost *c, const struct cost_counts *counts);
 /* Seconds of a trap alone. */
 double cost_of_trap(const struct cost *c, enum ht_pulse_kind kind);
 /* Seconds of a run: its trap, and what it took when last timed, or `assumed_ns` as long as none was. */
 double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed_ns);
 /* The kernel half calls after so many more entries on one CPU; UINT64_MAX: never. */
 void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries);
+void cost_tell(const struct cost *c); /* to who asked for -v -v */
 /* Waits for the traps to be measured, some tenths of a second at most. Also for a zeroed one. */
 void cost_finish(struct cost *c);
 

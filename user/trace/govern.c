@@ -372,7 +372,31 @@ static void explain(const struct session *s, struct mode_figures *m)
 			out_s > FAR_S ? "; the next window is more than a minute away" : "");
 }
 
-static void describe(const struct session *s, struct mode_figures *m)
+/* Without a clock in our programs the cost is told by what they have counted. */
+static double overhead_by_counts(const struct session *s, const struct snapshot *snapshot)
+{
+	const struct totals *t = &snapshot->totals;
+	struct cost_counts n = { .sampled = snapshot->sampled,
+		.frames = (double)snapshot->frames_walked };
+	double turns = 0;
+
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
+		n.entries += (double)s->tables.process_counters[s->slot * s->tables.shards + shard]
+				     .started;
+	for (uint32_t i = 0; i < HT_THREAD_SLOTS; i++)
+		turns += (double)s->tables.threads[i].turns;
+	if (!snapshot->sampled && !snapshot->filtered) {
+		n.frees = (double)(t->free_count + t->untracked_frees);
+	} else {
+		/* Turns are returns, frees, and entries: as many of the one as of the other. */
+		n.frees = fmax(turns - n.entries, 0) / 2;
+		n.declined = fmax(n.frees - n.entries, 0);
+	}
+	return cost_by_counts(&s->cost, &n);
+}
+
+static void describe(
+	const struct session *s, const struct snapshot *snapshot, struct mode_figures *m)
 {
 	const struct governing *g = &s->governing;
 	uint64_t end = g->ended_ns ? g->ended_ns : clock_monotonic_ns();
@@ -380,6 +404,8 @@ static void describe(const struct session *s, struct mode_figures *m)
 	struct cost_figures total;
 	bool known = cost_total(&s->cost, &total);
 
+	if (!s->cost.timed)
+		total.overhead_s = overhead_by_counts(s, snapshot);
 	*m = (struct mode_figures){
 		.name = mode_name(s),
 		.budget = g->budget,
@@ -405,7 +431,7 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 	if (error)
 		return error;
 	snapshot->read_s = (double)(clock_thread_ns() - begun_ns) / NS_PER_S;
-	describe(s, &snapshot->mode);
+	describe(s, snapshot, &snapshot->mode);
 	if (!g->budget || g->governor.rung != RUNG_WINDOWS || g->leaving)
 		return 0;
 	read_trend(s, snapshot);

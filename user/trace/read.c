@@ -134,6 +134,7 @@ static void read_sites(const struct session *s, struct snapshot *snap, uint64_t 
 		struct site_figures *f = &snap->sites[id];
 
 		read_site(s, id, f);
+		snap->frames_walked += f->alloc_count * stacks[f->stack].frame_count;
 		*ended += f->alloc_count + f->failed_count;
 		snap->events += f->alloc_count + f->free_count + f->failed_count;
 		if (snap->estimates) {

@@ -266,9 +266,13 @@ static int load_growth(struct session *s, const struct table_limits *limits)
 int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice)
 {
 	bool growth = s->mode == HT_MODE_GROWTH;
-	int error = growth ? load_growth(s, limits)
-			   : choose_link(&s->kernel, &s->tables, limits, choice);
+	struct table_limits sized = *limits;
+	int error;
 
+	/* What is followed whatever it costs is spared the clock: govern.c then tells the cost by counts. */
+	sized.timed = s->cost.timed = growth || s->governing.budget > 0;
+	error = growth ? load_growth(s, &sized)
+		       : choose_link(&s->kernel, &s->tables, &sized, choice);
 	if (error)
 		return error;
 	if (growth)
@@ -549,6 +553,7 @@ void session_detach(struct session *s)
 	links_close(&s->links);
 	growth_detach(&s->growth);
 	cost_finish(&s->cost); /* nobody waits for it but the last report */
+	cost_tell(&s->cost);
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */

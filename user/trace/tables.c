@@ -87,7 +87,8 @@ static int size_all(
 		.index_mask = index - 1,
 		.segment_buckets = t->segment_buckets,
 		.birth_shift = t->birth_shift,
-		.cpu_count = (uint32_t)cpus };
+		.timed = limits->timed,
+		.cpu_count = (uint16_t)cpus };
 	*kernel->first = (struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
 
 	const struct {

@@ -3,6 +3,7 @@
 #ifndef HEAPTAP_TABLES_H
 #define HEAPTAP_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -17,6 +18,7 @@ struct table_limits {
 	uint64_t max_stacks;
 	uint64_t max_in_flight;	 /* calls with a record at one moment: struct ht_call */
 	uint64_t max_unwind_mib; /* of unwind tables */
+	bool timed; /* runs of our programs are, some of them: session_load() decides */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
