@@ -25,7 +25,7 @@
 #include "losses.h"
 
 #define HT_MAX_FRAMES	      127 /* native frames a stack, as perf's default limit */
-#define HT_CHUNK_FRAMES	      16  /* frames an element of the pool: two cache lines, read as one */
+#define HT_CHUNK_FRAMES	      8	  /* frames an element of the pool: one cache line */
 #define HT_BUCKET_BLOCKS      7
 #define HT_MAX_SEGMENTS	      16
 #define HT_MAX_SHARDS	      8

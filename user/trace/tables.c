@@ -68,8 +68,8 @@ static int size_all(
 	uint32_t stacks = (uint32_t)limits->max_stacks + 1;
 	uint32_t sites = (uint32_t)limits->max_stacks + TABLES_MAX_PROCESSES;
 	uint32_t index = power_of_two_at_least(2ULL * sites);
-	/* 32 frames a stack on average; few stacks may all be deep ones. */
-	uint32_t chunks = stacks < 1024 ? stacks * 8 : stacks * 2;
+	/* 24 frames a stack on average; few stacks may all be deep ones. */
+	uint32_t chunks = stacks < 1024 ? stacks * 16 : stacks * 3;
 	int error = 0;
 
 	t->cpus = (uint32_t)cpus;
