@@ -53,7 +53,7 @@ static void bytes_in_blocks(const struct printer *p, uint64_t bytes, double byte
 static void mode(const struct printer *p)
 {
 	const struct mode_figures *m = &p->report->snapshot->mode;
-	double own_s = m->cpu_s - m->overhead_s;
+	double own_s = m->cpu_s - m->overhead_s, share;
 	char text[UNITS_TEXT], other[UNITS_TEXT];
 
 	if (p->report->snapshot->windowed)
@@ -64,9 +64,12 @@ static void mode(const struct printer *p)
 			format_duration(other, m->figures_s), m->windows,
 			m->rough ? "very roughly " : "", m->scale);
 	buffer_text(p->out, "  overhead   ");
+	share = own_s > 0 ? 100 * m->overhead_s / own_s : 0;
 	if (m->overhead_s >= 0 && (own_s > 0 || !m->overhead_s))
-		buffer_format(p->out, "%.2g %% of the CPU time of the process; ",
-			own_s > 0 ? 100 * m->overhead_s / own_s : 0.0);
+		buffer_format(p->out,
+			share < 10 ? "%.2g %% of the CPU time of the process; "
+				   : "%.0f %% of the CPU time of the process; ",
+			share);
 	else
 		buffer_text(p->out, "not known; ");
 	buffer_format(p->out, "%s\n", m->why);

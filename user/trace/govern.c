@@ -335,7 +335,7 @@ static const char *share_text(char text[SHARE_TEXT], const struct governor *g, d
 	double share = governor_share(g, cost_s);
 
 	if (share < 10)
-		snprintf(text, SHARE_TEXT, "%.2g %%", share * 100);
+		snprintf(text, SHARE_TEXT, share < 0.1 ? "%.2g %%" : "%.0f %%", share * 100);
 	else
 		snprintf(text, SHARE_TEXT, "more than 1000 %%");
 	return text;
