@@ -232,8 +232,8 @@ int tracer_run(const char *const argv[], char *out, size_t size, uint64_t *elaps
 bool tracer_takes_link(const char *path, pid_t target, const char *link)
 {
 	char pid[16];
-	const char *const argv[] = { path, "leaks", "-p", pid, "--link", link, "--every", "10ms",
-		"--count", "1", "-q", "--json", NULL };
+	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", "exact", "--link", link,
+		"--every", "10ms", "--count", "1", "-q", "--json", NULL };
 
 	snprintf(pid, sizeof(pid), "%d", target);
 	return !tracer_run(argv, NULL, 0, NULL);

@@ -10,15 +10,18 @@ static void *measure_traps(void *context)
 {
 	struct cost *c = context;
 
-	c->error = trap_cost_measure(c->kind, &c->measured);
+	c->error = trap_cost_measure(c->kind, &c->stop, &c->measured);
 	return NULL;
+}
+
+void cost_assume(struct cost *c)
+{
+	c->traps = (struct trap_cost){ .entry = 700, .stepped = 20000, .returned = 500 };
 }
 
 void cost_start(struct cost *c, enum link_kind kind)
 {
 	c->kind = kind;
-	/* More than on most machines, until it is known. */
-	c->traps = (struct trap_cost){ .entry = 700, .stepped = 20000, .returned = 500 };
 	c->error = -pthread_create(&c->thread, NULL, measure_traps, c);
 	c->running = !c->error;
 }
@@ -57,6 +60,7 @@ void cost_finish(struct cost *c)
 {
 	if (!c->running)
 		return;
+	__atomic_store_n(&c->stop, true, __ATOMIC_RELAXED);
 	pthread_join(c->thread, NULL);
 	finish(c);
 }

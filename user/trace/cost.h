@@ -32,6 +32,7 @@ struct cost_runs {
 struct cost {
 	pthread_t thread; /* measures the traps while the session is made */
 	bool running;
+	bool stop;  /* the thread is to end */
 	bool timed; /* runs are; else cost_by_counts() has to do */
 	bool known; /* the traps are measured; else they are assumed to be dear */
 	enum link_kind kind;
@@ -49,7 +50,9 @@ struct cost {
 	double cpu_s;			/* of the process */
 };
 
-/* Begins to measure traps, in a thread of its own. */
+/* Traps cost more than on most machines, until it is known. */
+void cost_assume(struct cost *c);
+/* Begins to measure traps, in a thread of its own: it takes some tenths of a second. */
 void cost_start(struct cost *c, enum link_kind kind);
 /* Instead: runs are called from the kernel's own code, for next to nothing. */
 void cost_without_traps(struct cost *c);
@@ -77,7 +80,7 @@ double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed
 /* The kernel half calls after so many more entries on one CPU; UINT64_MAX: never. */
 void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries);
 void cost_tell(const struct cost *c); /* to who asked for -v -v */
-/* Waits for the traps to be measured, some tenths of a second at most. Also for a zeroed one. */
+/* Ends the thread, if it still measures: the cost is then not known. Also for a zeroed one. */
 void cost_finish(struct cost *c);
 
 #endif

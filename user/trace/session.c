@@ -278,7 +278,7 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 	if (growth)
 		cost_without_traps(&s->cost);
 	else
-		cost_start(&s->cost, s->kernel.kind);
+		cost_assume(&s->cost);
 	error = tables_map(&s->tables, &s->kernel);
 	if (!error && growth)
 		error = growth_map(&s->growth, &s->kernel);
@@ -362,6 +362,9 @@ int session_arm(struct session *s)
 	session_begin_governing(s);
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
 	s->armed = true;
+	/* Not earlier: the kernel attaches one probe at a time. */
+	if (s->mode != HT_MODE_GROWTH)
+		cost_start(&s->cost, s->kernel.kind);
 	if (s->mode == HT_MODE_GROWTH)
 		return growth_begin(&s->growth, &s->kernel, &s->process, s->slot);
 	return 0;
@@ -552,7 +555,7 @@ void session_detach(struct session *s)
 {
 	links_close(&s->links);
 	growth_detach(&s->growth);
-	cost_finish(&s->cost); /* nobody waits for it but the last report */
+	cost_finish(&s->cost);
 	cost_tell(&s->cost);
 	if (!s->kernel.object || s->drained)
 		return;

@@ -6,6 +6,8 @@
 #ifndef HEAPTAP_TRAP_COST_H
 #define HEAPTAP_TRAP_COST_H
 
+#include <stdbool.h>
+
 #include "features.h"
 
 /* CPU ns. */
@@ -15,7 +17,10 @@ struct trap_cost {
 	double returned; /* of the return that follows an entry */
 };
 
-/* 0 or -errno, silently. Once a kind: later calls give the same figures again. May run in any thread. */
-int trap_cost_measure(enum link_kind kind, struct trap_cost *cost);
+/*
+ * 0 or -errno, silently. Once a kind: later calls give the same figures again. May run in any thread; *stop, set from
+ * another, ends it soon with -ECANCELED.
+ */
+int trap_cost_measure(enum link_kind kind, const bool *stop, struct trap_cost *cost);
 
 #endif
