@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 		pthread_barrier_wait(&end);
 		for (uint64_t i = 0; i < threads; i++)
 			ns += workers[i].ns / (double)threads;
-		snprintf(line, sizeof(line), "done %.1f\n", ns);
+		snprintf(line, sizeof(line), "%.1f\n", ns);
 		wl_say(line);
 	}
 	return 0;
