@@ -70,6 +70,12 @@ static __always_inline u64 hash_frame(u64 hash, u64 frame)
 /* No entry of the cache has it: code that a signal interrupted is looked up anew. */
 #define SPACE_NONE (~0ULL)
 
+/*
+ * Marks the spaces of walks that begin at an instruction that faulted: its frame is another one than that of a
+ * call, and no call has its address, for each is longer than a byte.
+ */
+#define SPACE_FAULT (1ULL << 63)
+
 static __always_inline u64 frame_in_range(
 	const struct ht_range *r, enum ht_frame_tag tag, u64 pc, u32 slot)
 {
@@ -109,6 +115,11 @@ static __always_inline u64 rule_in_range(const struct ht_range *r, u64 pc, int c
 	       (r->flags & HT_RANGE_ROOT ? HT_RULE_ROOT : 0);
 }
 
+static __always_inline int is_call(const struct ht_scratch *s, int called)
+{
+	return called && !(s->space & SPACE_FAULT && s->walk.sp == s->fault_sp);
+}
+
 /*
  * The frame of the walk's pc, when the cache does not have it, and its rule in s->rule: 0 when it is no
  * code. Global, scalars only.
@@ -143,7 +154,8 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	if (ht_rule_kind(rule) == HT_CFA_SIGNAL)
 		frame = frame_in_range(r, HT_FRAME_PC, s->walk.pc, slot);
 	else
-		frame = frame_in_range(r, called ? HT_FRAME_CALL : HT_FRAME_PC, pc, slot);
+		frame = frame_in_range(
+			r, is_call(s, called) ? HT_FRAME_CALL : HT_FRAME_PC, pc, slot);
 	s->rule = rule;
 	if (!called)
 		s->space = s->walk_space;
@@ -186,6 +198,11 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 	return 0;
 }
 
+/* See bpf/growth.bpf.c; where calls are counted it costs one in a hundred ns. */
+#ifndef JUMP_BACK
+#define JUMP_BACK
+#endif
+
 /*
  * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
  * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
@@ -217,8 +234,10 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 pro
 		s->frames[i++] = frame;
 		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
 		hash = (hash ^ frame) * HASH_FACTOR;
-		if (step_quickly(s, rule, &pc, &slot))
+		if (step_quickly(s, rule, &pc, &slot)) {
+			JUMP_BACK;
 			continue;
+		}
 		s->walk.pc = pc;
 		s->walk.sp = slot + sizeof(u64);
 		s->rule = rule;
@@ -239,24 +258,13 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 pro
 	return end == HT_STEP_CALLED ? HT_UNWIND_DEPTH : end;
 }
 
-/*
- * Captures the stack above a function that is about to run, into the scratch buffer: frames,
- * frame_count, hash, flags. regs->sp is where its return address is. 0, or -1 when not even the caller
- * can be read.
- */
-static __always_inline int stack_capture(
-	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs)
+/* Walks from the code at s->walk.pc, whose stack begins at sp; s->space and the pc are set. */
+static __always_inline void walk_from(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, u64 sp, const struct ht_regs *regs)
 {
-	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
-	u64 sp = regs->sp;
 	u32 count;
 	int end;
 
-	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
-		return -1;
-	s->space = s->walk_space = pc_space(p);
-	s->walk.pc = window_word(s, sp);
-	s->walk.sp = sp + sizeof(u64);
 	s->walk.bp = regs->bp;
 	s->walk.bp_at = 0;
 	s->walk.bx = regs->bx;
@@ -276,6 +284,53 @@ static __always_inline int stack_capture(
 #pragma unroll
 	for (u32 k = 0; k < HT_CHUNK_FRAMES; k++)
 		s->frames[(count & HT_MAX_FRAMES) + k] = 0;
+}
+
+/*
+ * Captures the stack above a function that is about to run, into the scratch buffer: frames,
+ * frame_count, hash, flags. regs->sp is where its return address is. 0, or -1 when not even the caller
+ * can be read.
+ */
+static __always_inline int stack_capture(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	u64 sp = regs->sp;
+
+	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
+		return -1;
+	s->space = s->walk_space = pc_space(p);
+	s->walk.pc = window_word(s, sp);
+	s->walk.sp = sp + sizeof(u64);
+	walk_from(s, scratch_index, slot, sp, regs);
+	return 0;
+}
+
+/*
+ * The same for a thread that entered the kernel at regs->pc: by a system call, whose instruction is the
+ * one before, or, `faulted`, by an exception at that instruction. The page of its stack pointer may be
+ * the very one that is being made.
+ */
+static __always_inline int stack_capture_entered(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs, int faulted)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	u64 sp = regs->sp;
+
+	if (!p)
+		return -1;
+	/* Without it each word is read where it is needed. */
+	window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK);
+	s->space = s->walk_space = pc_space(p);
+	s->walk.pc = regs->pc;
+	if (faulted) {
+		/* As if called from there: the walk looks one byte before its pc. */
+		s->space |= SPACE_FAULT;
+		s->fault_sp = sp; /* no other frame has it */
+		s->walk.pc++;
+	}
+	s->walk.sp = sp;
+	walk_from(s, scratch_index, slot, sp, regs);
 	return 0;
 }
 

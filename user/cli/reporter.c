@@ -149,7 +149,9 @@ static int make_report(const struct report_form *form, struct job *job)
 	int error = profile_append(&subject->profile, &job->news);
 
 	if (!error)
-		error = leaks_select(&job->snapshot, form->filter, form->top, &selection);
+		error = leaks_select(&job->snapshot,
+			job->snapshot.growth.counted ? LEAKS_GROWTH : form->filter, form->top,
+			&selection);
 	if (!error)
 		error = add_names(job, &selection);
 	if (error)

@@ -15,11 +15,8 @@ struct report_figures {
 	struct host_usage host;
 	double elapsed_s;  /* since armed */
 	double interval_s; /* since the report before */
-	const char *
-		ended; /* NULL: it goes on; else why it ended, as in JSON; a constant, as the next two */
-	const char *mode;
-	const char *mode_why;
-	const char *link; /* how probes are attached */
+	const char *ended; /* NULL: it goes on; else why it ended, as in JSON; a constant */
+	const char *link;  /* how probes are attached; a constant */
 };
 
 struct leaks_report {

@@ -13,23 +13,32 @@ static struct ht_process_counters *counters(const struct session *s, uint32_t sh
 	return &s->tables.process_counters[s->slot * s->tables.shards + shard];
 }
 
+uint64_t session_unfinished(const struct session *s, uint64_t ended)
+{
+	uint64_t started = 0;
+
+	for (uint32_t i = 0; i < s->tables.shards; i++)
+		ended += __atomic_load_n(&counters(s, i)->finished_uncounted, __ATOMIC_ACQUIRE);
+	for (uint32_t i = 0; i < s->tables.shards; i++)
+		started += __atomic_load_n(&counters(s, i)->started, __ATOMIC_ACQUIRE);
+	return started - ended;
+}
+
 uint64_t session_in_flight(const struct session *s)
 {
-	uint64_t started = 0, finished = 0;
+	uint64_t ended = 0;
 	uint32_t sites = session_sites_used(s);
 
+	if (s->mode == HT_MODE_GROWTH) /* what it counts is over when it is counted */
+		return 0;
 	/* In this order: a call that ends between the loops must not make a negative number. */
 	for (uint32_t row = 0; row < sites * s->tables.shards; row++) {
 		const struct ht_site_counters *c = &s->tables.site_counters[row];
 
-		finished += __atomic_load_n(&c->alloc_count, __ATOMIC_ACQUIRE) +
-			    __atomic_load_n(&c->failed_count, __ATOMIC_ACQUIRE);
+		ended += __atomic_load_n(&c->alloc_count, __ATOMIC_ACQUIRE) +
+			 __atomic_load_n(&c->failed_count, __ATOMIC_ACQUIRE);
 	}
-	for (uint32_t i = 0; i < s->tables.shards; i++)
-		finished += __atomic_load_n(&counters(s, i)->finished_uncounted, __ATOMIC_ACQUIRE);
-	for (uint32_t i = 0; i < s->tables.shards; i++)
-		started += __atomic_load_n(&counters(s, i)->started, __ATOMIC_ACQUIRE);
-	return started - finished;
+	return session_unfinished(s, ended);
 }
 
 uint64_t session_after_exec(const struct session *s)

@@ -56,10 +56,15 @@ static uint64_t whole(uint64_t excess, int bits)
 }
 
 /* What was sampled stands for more than itself: makes estimates of counts, and says how good they are. */
-static void add_excess(const struct session *s, uint32_t id, struct site_figures *f)
+static void add_excess(
+	const struct session *s, uint32_t id, struct site_figures *f, struct site_estimates *e)
 {
 	struct ht_site_counters sum = { 0 };
 
+	e->samples.alloc_count = f->alloc_count;
+	e->samples.alloc_bytes = f->alloc_bytes;
+	e->samples.free_count = f->free_count;
+	e->samples.free_bytes = f->free_bytes;
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_site_counters *c =
 			&s->tables.site_counters[id * s->tables.shards + shard];
@@ -77,23 +82,23 @@ static void add_excess(const struct session *s, uint32_t id, struct site_figures
 	f->alloc_bytes += whole(sum.alloc_excess_bytes, 8);
 	f->free_count += whole(sum.free_excess_count, 16);
 	f->free_bytes += whole(sum.free_excess_bytes, 8);
-	f->variance.alloc_count = (double)sum.alloc_variance_count;
-	f->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
-	f->variance.free_count = (double)sum.free_variance_count;
-	f->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+	e->variance.alloc_count = (double)sum.alloc_variance_count;
+	e->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+	e->variance.free_count = (double)sum.free_variance_count;
+	e->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
 }
 
-static void add_site(const struct session *s, uint32_t id, struct site_figures *f)
+/* Of a hundred thousand sites each cache line counts: all that exact mode has is in the first of a row. */
+static void read_site(const struct session *s, uint32_t id, struct site_figures *f)
 {
 	const struct ht_site *site = &s->tables.sites[id];
+	const struct ht_site_counters *c = &s->tables.site_counters[id * s->tables.shards];
 
-	*f = (struct site_figures){
-		.stack = site->stack, .domain = site->domain, .thread = site->thread
-	};
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_site_counters *c =
-			&s->tables.site_counters[id * s->tables.shards + shard];
-
+	/* A site whose stack's record is still being written shows without frames this once. */
+	*f = (struct site_figures){ .stack = site->stack < s->profile.stack_count ? site->stack : 0,
+		.domain = site->domain,
+		.thread = site->thread };
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++, c++) {
 		/*
 		 * Frees first: a block freed between two reads must not make a negative live count.
 		 */
@@ -105,12 +110,45 @@ static void add_site(const struct session *s, uint32_t id, struct site_figures *
 		f->temporary_count += load(&c->temporary_count);
 		f->temporary_bytes += load(&c->temporary_bytes);
 	}
-	f->samples.alloc_count = f->alloc_count;
-	f->samples.alloc_bytes = f->alloc_bytes;
-	f->samples.free_count = f->free_count;
-	f->samples.free_bytes = f->free_bytes;
-	if (s->was_sampled)
-		add_excess(s, id, f);
+}
+
+static void add_samples(struct totals *t, const struct site_estimates *e)
+{
+	t->samples.alloc_count += e->samples.alloc_count;
+	t->samples.alloc_bytes += e->samples.alloc_bytes;
+	t->samples.free_count += e->samples.free_count;
+	t->samples.free_bytes += e->samples.free_bytes;
+	t->variance.alloc_count += e->variance.alloc_count;
+	t->variance.alloc_bytes += e->variance.alloc_bytes;
+	t->variance.free_count += e->variance.free_count;
+	t->variance.free_bytes += e->variance.free_bytes;
+}
+
+/* All that the counters of sites tell, in one pass over them: figures, totals, how many calls have ended. */
+static void read_sites(const struct session *s, struct snapshot *snap, uint64_t *ended)
+{
+	const struct profile_stack *stacks = s->profile.stacks;
+	struct totals *t = &snap->totals;
+
+	for (uint32_t id = 0; id < snap->site_count; id++) {
+		struct site_figures *f = &snap->sites[id];
+
+		read_site(s, id, f);
+		snap->frames_walked += f->alloc_count * stacks[f->stack].frame_count;
+		*ended += f->alloc_count + f->failed_count;
+		snap->events += f->alloc_count + f->free_count + f->failed_count;
+		if (snap->estimates) {
+			add_excess(s, id, f, &snap->estimates[id]);
+			add_samples(t, &snap->estimates[id]);
+		}
+		t->alloc_count += f->alloc_count;
+		t->alloc_bytes += f->alloc_bytes;
+		t->free_count += f->free_count;
+		t->free_bytes += f->free_bytes;
+		t->failed_count += f->failed_count;
+		if (stacks[f->stack].flags & HT_STACK_TRUNCATED)
+			t->truncated_count += f->alloc_count;
+	}
 }
 
 static void read_counters(const struct session *s, struct snapshot *snap)
@@ -140,22 +178,19 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 	t->lost_count += whole(excess_count, 16);
 	t->lost_bytes += whole(excess_bytes, 8);
 	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
-	t->in_flight = s->drained ? 0 : session_in_flight(s);
 }
 
-static uint64_t count_events(const struct session *s, uint32_t sites)
+/* Runs of our programs so far: at least as many as events. */
+static uint64_t count_runs(const struct session *s)
 {
-	uint64_t events = 0;
+	uint64_t runs = 0;
 
-	for (uint32_t row = 0; row < sites * s->tables.shards; row++) {
-		const struct ht_site_counters *c = &s->tables.site_counters[row];
-
-		events += load(&c->alloc_count) + load(&c->free_count) + load(&c->failed_count);
-	}
+	for (uint32_t i = 0; i < HT_THREAD_SLOTS; i++)
+		runs += __atomic_load_n(&s->tables.threads[i].turns, __ATOMIC_RELAXED);
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
-		events += load(&s->tables.process_counters[s->slot * s->tables.shards + shard]
-					.untracked_frees);
-	return events;
+		runs += load(
+			&s->tables.process_counters[s->slot * s->tables.shards + shard].started);
+	return runs;
 }
 
 /* Of a site's live blocks: struct ht_weight, added up. */
@@ -165,7 +200,7 @@ struct live_excess {
 
 struct scan {
 	const struct session *session;
-	struct site_figures *sites;
+	struct snapshot *snapshot;
 	struct live_excess *excess; /* by site; NULL: nothing was sampled */
 	uint32_t site_count;
 	uint32_t now; /* birth units */
@@ -180,7 +215,7 @@ static double share(double size, double excess)
 
 static void scan_excess(struct scan *scan, const struct ht_block *block, bool aged)
 {
-	struct variances *v = &scan->sites[block->site].variance;
+	struct variances *v = &scan->snapshot->estimates[block->site].variance;
 	struct live_excess *e = &scan->excess[block->site];
 	struct ht_weight w;
 	double count, bytes;
@@ -200,26 +235,40 @@ static void scan_excess(struct scan *scan, const struct ht_block *block, bool ag
 	v->aged_bytes += bytes;
 }
 
-/* Once the scan is over. */
-static void add_live_excess(struct scan *scan)
+/* Once the scan is over: what the live blocks stand for, and totals. */
+static void add_live(struct scan *scan)
 {
-	for (uint32_t i = 0; i < scan->site_count; i++) {
-		struct site_figures *f = &scan->sites[i];
+	struct totals *t = &scan->snapshot->totals;
 
-		f->samples.live_count = f->live_count;
-		f->samples.live_bytes = f->live_bytes;
-		if (!scan->excess)
-			continue;
-		f->live_count += whole(scan->excess[i].live.count, 16);
-		f->live_bytes += whole(scan->excess[i].live.bytes, 8);
-		f->aged_count += whole(scan->excess[i].aged.count, 16);
-		f->aged_bytes += whole(scan->excess[i].aged.bytes, 8);
+	for (uint32_t i = 0; i < scan->site_count; i++) {
+		struct site_figures *f = &scan->snapshot->sites[i];
+
+		if (scan->excess) {
+			struct site_estimates *e = &scan->snapshot->estimates[i];
+
+			e->samples.live_count = f->live_count;
+			e->samples.live_bytes = f->live_bytes;
+			f->live_count += whole(scan->excess[i].live.count, 16);
+			f->live_bytes += whole(scan->excess[i].live.bytes, 8);
+			f->aged_count += whole(scan->excess[i].aged.count, 16);
+			f->aged_bytes += whole(scan->excess[i].aged.bytes, 8);
+			t->samples.live_count += e->samples.live_count;
+			t->samples.live_bytes += e->samples.live_bytes;
+			t->variance.live_count += e->variance.live_count;
+			t->variance.live_bytes += e->variance.live_bytes;
+			t->variance.aged_count += e->variance.aged_count;
+			t->variance.aged_bytes += e->variance.aged_bytes;
+		}
+		t->live_count += f->live_count;
+		t->live_bytes += f->live_bytes;
+		t->aged_count += f->aged_count;
+		t->aged_bytes += f->aged_bytes;
 	}
 }
 
 static void scan_block(struct scan *scan, const struct ht_block *block)
 {
-	struct site_figures *f = &scan->sites[block->site];
+	struct site_figures *f = &scan->snapshot->sites[block->site];
 	/*
 	 * The clock was read before the scan: a block born since then has no age, not a huge one.
 	 */
@@ -257,47 +306,85 @@ static void scan_bucket(struct scan *scan, const struct ht_bucket *bucket)
 	}
 }
 
-static void add_samples(struct totals *t, const struct site_figures *f)
+/* Address space that sites hold and have given up. */
+static int read_mappings(const struct session *s, struct snapshot *snap)
 {
-	t->samples.alloc_count += f->samples.alloc_count;
-	t->samples.alloc_bytes += f->samples.alloc_bytes;
-	t->samples.free_count += f->samples.free_count;
-	t->samples.free_bytes += f->samples.free_bytes;
-	t->samples.live_count += f->samples.live_count;
-	t->samples.live_bytes += f->samples.live_bytes;
-	t->variance.alloc_count += f->variance.alloc_count;
-	t->variance.alloc_bytes += f->variance.alloc_bytes;
-	t->variance.free_count += f->variance.free_count;
-	t->variance.free_bytes += f->variance.free_bytes;
-	t->variance.live_count += f->variance.live_count;
-	t->variance.live_bytes += f->variance.live_bytes;
-	t->variance.aged_count += f->variance.aged_count;
-	t->variance.aged_bytes += f->variance.aged_bytes;
-}
+	const struct growth *g = &s->growth;
+	uint64_t *mapped CLEANUP_FREE = calloc(snap->site_count, sizeof(*mapped));
 
-static void add_totals(const struct session *s, struct snapshot *snap)
-{
-	struct totals *t = &snap->totals;
-
+	if (!mapped)
+		return -ENOMEM;
+	growth_mapped(g, mapped, snap->site_count);
 	for (uint32_t i = 0; i < snap->site_count; i++) {
-		const struct site_figures *f = &snap->sites[i];
+		struct site_figures *f = &snap->sites[i];
 
-		t->alloc_count += f->alloc_count;
-		t->alloc_bytes += f->alloc_bytes;
-		t->free_count += f->free_count;
-		t->free_bytes += f->free_bytes;
-		t->failed_count += f->failed_count;
-		t->live_count += f->live_count;
-		t->live_bytes += f->live_bytes;
-		t->aged_count += f->aged_count;
-		t->aged_bytes += f->aged_bytes;
-		add_samples(t, f);
-		if (s->profile.stacks[f->stack].flags & HT_STACK_TRUNCATED)
-			t->truncated_count += f->alloc_count;
+		/* What was there before the attach has no stack: it is the empty site's of the slot. */
+		if (f->domain != HT_DOMAIN_MMAP)
+			continue;
+		f->live_bytes = mapped[i];
+		if (i < g->mapped_count) {
+			f->alloc_count = g->mapped[i].calls;
+			f->alloc_bytes = g->mapped[i].bytes;
+			f->free_bytes = g->mapped[i].unmapped;
+			f->discarded_bytes = g->mapped[i].discarded;
+		}
 	}
+	return 0;
 }
 
-int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
+static int read_growth(struct session *s, struct snapshot *snap)
+{
+	uint64_t before = growth_events(&s->growth, &s->tables, s->slot), ended = 0;
+
+	growth_follow(&s->growth);
+	read_counters(s, snap);
+	growth_read(&s->growth, &s->tables, &s->process, s->slot, &snap->growth);
+	read_sites(s, snap, &ended);
+	/* The site of what found no room for a stack of its own. */
+	snap->sites[s->slot].domain = HT_DOMAIN_RSS;
+	snap->missed_events = growth_missed(&s->growth, &s->kernel);
+	snap->events = growth_events(&s->growth, &s->tables, s->slot);
+	snap->skew = snap->events - before;
+	return read_mappings(s, snap);
+}
+
+/* 0 or -ENOMEM. */
+static int read_heap(struct session *s, struct snapshot *snap)
+{
+	struct scan scan = {
+		.session = s,
+		.snapshot = snap,
+		.site_count = snap->site_count,
+		.min_age_s = snap->min_age_s,
+	};
+	struct live_excess *excess CLEANUP_FREE = NULL;
+	uint64_t before, ended = 0;
+
+	if (snap->estimates) {
+		scan.excess = excess = calloc(snap->site_count + 1UL, sizeof(*excess));
+		if (!excess)
+			return -ENOMEM;
+	}
+	if (!s->drained)
+		session_sweep_calls(s, false);
+	session_look_for_probes(s);
+	snap->removed_probes = s->removed_probes;
+	before = count_runs(s);
+	read_counters(s, snap);
+	read_sites(s, snap, &ended);
+	snap->events += snap->totals.untracked_frees;
+	snap->totals.in_flight = s->drained ? 0 : session_unfinished(s, ended);
+	snap->missed_events = kernel_missed_runs(&s->kernel);
+	scan.now = kernel_birth_clock(&s->kernel);
+	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
+		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
+			scan_bucket(&scan, &s->tables.live[segment][b]);
+	add_live(&scan);
+	snap->skew = s->armed ? count_runs(s) - before : 0;
+	return 0;
+}
+
+int session_read_tables(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
 	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),
@@ -305,46 +392,18 @@ int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 		.rules = s->rules,
 		.sampled = s->was_sampled,
 		.filtered = s->was_filtered,
-		.site_count = session_sites_used(s),
 		.abandoned_calls = s->abandoned_calls };
-	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
-	struct live_excess *excess CLEANUP_FREE = NULL;
-	uint64_t before;
+	int error = read_stacks(s);
 
-	if (s->was_sampled)
-		scan.excess = excess = calloc(snap.site_count, sizeof(*excess));
-	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
-	if (!snap.sites || (s->was_sampled && !excess)) {
+	if (!error)
+		error = snapshot_reserve(&snap, session_sites_used(s), s->was_sampled);
+	if (!error)
+		error = s->mode == HT_MODE_GROWTH ? read_growth(s, &snap) : read_heap(s, &snap);
+	if (error) {
 		snapshot_release(&snap);
 		return err(-ENOMEM, "out of memory");
 	}
-	if (!s->drained)
-		session_sweep_calls(s, false);
-	session_look_for_probes(s);
-	snap.removed_probes = s->removed_probes;
-	before = count_events(s, snap.site_count);
-	read_counters(s, &snap);
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		add_site(s, i, &snap.sites[i]);
 	unwinder_figures(&s->tables.unwinder, &snap.unwinder);
-	snap.missed_events = kernel_missed_runs(&s->kernel);
-	scan.sites = snap.sites;
-	scan.now = kernel_birth_clock(&s->kernel);
-	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
-		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
-			scan_bucket(&scan, &s->tables.live[segment][b]);
-	add_live_excess(&scan);
-	snap.events = count_events(s, snap.site_count);
-	snap.skew = snap.events - before;
-	if (read_stacks(s)) {
-		snapshot_release(&snap);
-		return err(-ENOMEM, "out of memory");
-	}
-	/* A site whose stack's record is still being written shows without frames this once. */
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		if (snap.sites[i].stack >= s->profile.stack_count)
-			snap.sites[i].stack = 0;
-	add_totals(s, &snap);
 	*snapshot = snap;
 	return 0;
 }

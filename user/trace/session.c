@@ -23,6 +23,11 @@
 #define DRAIN_MS	  60 /* a call that has not returned by then is asleep, or was jumped out of */
 #define DRAIN_STEP_US	  500
 
+enum ht_mode session_mode(const struct session *s)
+{
+	return s->mode;
+}
+
 const struct process *session_process(const struct session *s)
 {
 	return &s->process;
@@ -55,6 +60,9 @@ static int make_plan(struct session *s)
 {
 	int error = -ENXIO;
 
+	/* Growth needs no probe: whatever code there is will do. */
+	if (s->mode == HT_MODE_GROWTH)
+		return image_read(&s->image, &s->process);
 	for (int attempt = 0; error == -ENXIO && attempt < START_UP_ATTEMPTS; attempt++) {
 		if (attempt)
 			usleep(START_UP_STEP_US);
@@ -68,7 +76,7 @@ static int make_plan(struct session *s)
 	return error == -ENXIO ? plan_explain_nothing(&s->image, &s->process) : error;
 }
 
-int session_open(struct session **session, pid_t pid)
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	int error;
@@ -78,6 +86,8 @@ int session_open(struct session **session, pid_t pid)
 	s->process.pidfd = -1;
 	s->tasks.link = -1;
 	s->rules.sample_bytes = 1;
+	s->mode = mode;
+	s->domains = domains;
 	*session = s;
 	error = process_open(pid, &s->process);
 	return error ? error : make_plan(s);
@@ -90,9 +100,11 @@ static int on_message(void *context, void *data, size_t size)
 	struct session *s = context;
 	const struct ht_message *m = data;
 
-	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
+	if (size < sizeof(*m))
 		return 0;
-	if (m->segments == s->tables.segments)
+	if (m->kind == HT_MESSAGE_ALARM)
+		s->alarmed = true;
+	if (m->kind == HT_MESSAGE_LIVE_PRESSURE && m->subject == s->tables.segments)
 		tables_add_segment(&s->tables,
 			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
@@ -209,7 +221,8 @@ static int add_process(struct session *s)
 		.tgid = tgid,
 		.slot = (uint16_t)s->slot,
 		.start_time = s->process.start_ticks,
-		.domains = 1 << HT_DOMAIN_HEAP,
+		.mode = (uint8_t)s->mode,
+		.domains = s->domains,
 	};
 	if (bpf_map_update_elem(
 		    bpf_map__fd(s->kernel.maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
@@ -220,16 +233,55 @@ static int add_process(struct session *s)
 	else
 		*place = (struct ht_tgid){ .tgid = tgid, .slot = s->slot };
 	session_publish_rules(s);
+	cost_set_alarm(&s->tables, s->slot, UINT64_MAX);
 	return publish_ranges(s);
+}
+
+/* Growth has no links to choose among. */
+static int load_growth(struct session *s, const struct table_limits *limits)
+{
+	struct table_limits sized = *limits;
+	int error = kernel_open_growth(&s->kernel);
+
+	sized.max_live = sized.max_in_flight = 1; /* it follows no blocks */
+	if (!error)
+		error = tables_configure(&s->tables, &s->kernel, &sized);
+	if (!error)
+		error = growth_configure(&s->growth, &s->kernel);
+	if (!error)
+		error = kernel_load(&s->kernel);
+	if (error == -EPERM || error == -EACCES)
+		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
+				   "and CAP_PERFMON");
+	if (error == -ENOMEM)
+		return err(error, "not enough memory for the kernel's tables: lower --max-stacks");
+	if (error)
+		return err(-EOPNOTSUPP,
+			"the kernel does not take heaptap's BPF programs (%s): Linux 6.1 or newer "
+			"with BTF is needed; -v tells more",
+			strerror(-error));
+	return 0;
 }
 
 int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice)
 {
-	int error = choose_link(&s->kernel, &s->tables, limits, choice);
+	bool growth = s->mode == HT_MODE_GROWTH;
+	struct table_limits sized = *limits;
+	int error;
 
+	/* What is followed whatever it costs is spared the clock: govern.c then tells the cost by counts. */
+	sized.timed = s->cost.timed = growth || s->governing.budget > 0;
+	error = growth ? load_growth(s, &sized)
+		       : choose_link(&s->kernel, &s->tables, &sized, choice);
 	if (error)
 		return error;
+	if (growth)
+		cost_without_traps(&s->cost);
+	else
+		cost_assume(&s->cost);
 	error = tables_map(&s->tables, &s->kernel);
+	if (!error && growth)
+		error = growth_map(&s->growth, &s->kernel);
 	if (error)
 		return error;
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
@@ -269,13 +321,15 @@ static int attach_module(struct session *s, uint32_t id)
 {
 	const struct module *m = &s->image.modules[id];
 
-	if (!m->allocator)
+	if (!m->allocator || s->governing.out_ns)
 		return 0;
 	return links_attach(&s->links, &s->kernel, &s->plan, id, m, link_scope(s));
 }
 
 static int attach_all(struct session *s)
 {
+	if (s->mode == HT_MODE_GROWTH)
+		return growth_attach(&s->growth, &s->kernel, s->domains >> HT_DOMAIN_MMAP & 1);
 	for (uint32_t id = 0; id < s->image.module_count; id++) {
 		int error = attach_module(s, id);
 
@@ -305,6 +359,39 @@ int session_arm(struct session *s)
 	if (process_ended(&s->process))
 		return err(-ESRCH, "pid %d (%s) exited before tracing began", s->process.pid,
 			s->process.comm);
+	session_begin_governing(s);
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
+	s->armed = true;
+	/* Not earlier: the kernel attaches one probe at a time. */
+	if (s->mode != HT_MODE_GROWTH)
+		cost_start(&s->cost, s->kernel.kind);
+	if (s->mode == HT_MODE_GROWTH)
+		return growth_begin(&s->growth, &s->kernel, &s->process, s->slot);
+	return 0;
+}
+
+void session_take_out(struct session *s)
+{
+	s->armed = false;
+	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
+	links_close(&s->links);
+	s->governing.out_ns = clock_monotonic_ns();
+	ring_buffer__consume(s->messages);
+	s->abandoned_calls = session_in_flight(s);
+	session_sweep_calls(s, true);
+	s->drained = true;
+}
+
+int session_put_in(struct session *s)
+{
+	int error;
+
+	s->governing.out_ns = 0;
+	s->drained = false;
+	s->abandoned_calls = 0;
+	error = attach_all(s);
+	if (error)
+		return error;
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
 	s->armed = true;
 	return 0;
@@ -325,6 +412,8 @@ static int refresh_image(struct session *s)
 		return 0;
 	session_publish_rules(s); /* the module asked for may have come */
 	error = copy_modules(s);
+	if (s->mode == HT_MODE_GROWTH)
+		return error ? error : publish_ranges(s);
 	for (; !error && s->plan_modules < s->image.module_count; s->plan_modules++) {
 		const struct module *m = &s->image.modules[s->plan_modules];
 
@@ -352,8 +441,8 @@ static int follow_main_thread(struct session *s)
 	struct links old = s->links;
 	int error;
 
-	if (s->kernel.kind != LINK_PERF || s->linked_to_all || process_ended(&s->process) ||
-		process_live_thread(&s->process) == s->process.pid)
+	if (s->kernel.kind != LINK_PERF || s->linked_to_all || s->governing.out_ns ||
+		process_ended(&s->process) || process_live_thread(&s->process) == s->process.pid)
 		return 0;
 	warn("perf probes end with the main thread: calls of the last %d ms may be missing, and "
 	     "blocks freed by them are shown as live",
@@ -419,12 +508,15 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 			return err(-errno, "cannot wait for events: %s", strerror(errno));
 		ring_buffer__consume(s->messages);
 		truth_consume(s);
+		growth_follow(&s->growth);
 		memcpy(wanted, fds + 2, count * sizeof(*wanted));
 		for (size_t i = 0; i < count; i++)
 			ready |= wanted[i].revents != 0;
 		if (!ready && fds[0].revents)
 			return SESSION_TARGET_EXIT;
 		event = follow_target(s);
+		if (!event)
+			event = session_govern(s);
 		/* What the caller waits for comes first; an exec is remembered. */
 		if (event < 0 || (event && !ready))
 			return event;
@@ -441,11 +533,15 @@ void session_disarm(struct session *s)
 {
 	uint64_t give_up = clock_monotonic_ns() + DRAIN_MS * NS_PER_MS;
 
+	if (!s->governing.ended_ns)
+		s->governing.ended_ns = clock_monotonic_ns();
 	if (!s->armed)
 		return;
 	session_look_for_probes(s);
 	session_warn_of_debugger(s);
 	s->armed = false;
+	if (s->mode == HT_MODE_GROWTH)
+		growth_end(&s->growth, &s->tables, &s->process, s->slot);
 	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
 	/* After this no program runs that saw the process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
@@ -458,6 +554,9 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	links_close(&s->links);
+	growth_detach(&s->growth);
+	cost_finish(&s->cost);
+	cost_tell(&s->cost);
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
@@ -470,7 +569,11 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
+	cost_finish(&s->cost);
+	windows_clear(&s->governing.windows);
+	session_close(s->governing.trend);
 	links_close(&s->links);
+	growth_release(&s->growth);
 	sideband_close(&s->sideband);
 	tasks_close(&s->tasks);
 	truth_close(s);

@@ -72,6 +72,7 @@ static int size_all(
 	uint32_t chunks = stacks < 1024 ? stacks * 16 : stacks * 3;
 	int error = 0;
 
+	t->cpus = (uint32_t)cpus;
 	t->shards = power_of_two_at_least((uint64_t)cpus);
 	if (t->shards > HT_MAX_SHARDS)
 		t->shards = HT_MAX_SHARDS;
@@ -85,7 +86,9 @@ static int size_all(
 		.max_chunks = chunks,
 		.index_mask = index - 1,
 		.segment_buckets = t->segment_buckets,
-		.birth_shift = t->birth_shift };
+		.birth_shift = t->birth_shift,
+		.timed = limits->timed,
+		.cpu_count = (uint16_t)cpus };
 	*kernel->first = (struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
 
 	const struct {
@@ -94,6 +97,7 @@ static int size_all(
 	} sizes[] = {
 		{ kernel->maps.processes, TABLES_MAX_PROCESSES },
 		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
+		{ kernel->maps.pulses, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
 		{ kernel->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
 		{ kernel->maps.stacks, stacks },
@@ -237,6 +241,7 @@ int tables_map(struct tables *t, struct kernel *kernel)
 
 	t->processes = map_whole(t, kernel->maps.processes);
 	t->process_counters = map_whole(t, kernel->maps.process_counters);
+	t->pulses = map_whole(t, kernel->maps.pulses);
 	t->slot_by_tgid = map_whole(t, kernel->maps.slot_by_tgid);
 	t->ranges = map_whole(t, kernel->maps.ranges);
 	t->stacks = map_whole(t, kernel->maps.stacks);
@@ -245,8 +250,9 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->site_counters = map_whole(t, kernel->maps.site_counters);
 	t->control = map_whole(t, kernel->maps.control);
 	t->threads = map_whole(t, kernel->maps.threads);
-	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
-		!t->chunks || !t->sites || !t->site_counters || !t->control || !t->threads)
+	if (!t->processes || !t->process_counters || !t->pulses || !t->slot_by_tgid || !t->ranges ||
+		!t->stacks || !t->chunks || !t->sites || !t->site_counters || !t->control ||
+		!t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)
@@ -290,6 +296,30 @@ void tables_synchronize(struct tables *t, struct kernel *kernel)
 	if (bpf_map_update_elem(
 		    bpf_map__fd(kernel->maps.live_segments), &first, &t->live_fds[0], BPF_ANY))
 		debug("cannot wait for running programs: %s", strerror(errno));
+}
+
+/* Most buckets are untouched, and their pages not even there: a write would make them. */
+static void empty_bucket(struct ht_bucket *bucket, uint32_t slot)
+{
+	for (int way = 0; way < HT_BUCKET_BLOCKS; way++)
+		if (bucket->keys[way] && ht_key_slot(bucket->keys[way]) == slot)
+			bucket->keys[way] = 0;
+}
+
+void tables_empty(struct tables *t, uint32_t slot, uint32_t sites)
+{
+	struct ht_process *p = &t->processes[slot];
+
+	for (uint32_t segment = 0; segment < t->segments; segment++)
+		for (uint32_t b = 0; b < t->segment_buckets; b++)
+			empty_bucket(&t->live[segment][b], slot);
+	for (uint32_t site = 0; site < sites; site++)
+		if (t->sites[site].slot == slot)
+			memset(&t->site_counters[(size_t)site * t->shards], 0,
+				t->shards * sizeof(*t->site_counters));
+	memset(&t->process_counters[(size_t)slot * t->shards], 0,
+		t->shards * sizeof(*t->process_counters));
+	p->live_bytes = p->peak_live_bytes = 0;
 }
 
 void tables_unmap(struct tables *t)

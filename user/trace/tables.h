@@ -3,6 +3,7 @@
 #ifndef HEAPTAP_TABLES_H
 #define HEAPTAP_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -17,6 +18,7 @@ struct table_limits {
 	uint64_t max_stacks;
 	uint64_t max_in_flight;	 /* calls with a record at one moment: struct ht_call */
 	uint64_t max_unwind_mib; /* of unwind tables */
+	bool timed; /* runs of our programs are, some of them: session_load() decides */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
@@ -35,6 +37,7 @@ struct mapping {
  */
 struct tables {
 	uint32_t shards;
+	uint32_t cpus; /* possible ones */
 	struct unwinder unwinder;
 	uint32_t segment_buckets;
 	uint32_t segments; /* mapped below */
@@ -43,6 +46,7 @@ struct tables {
 	double birth_unit_s;
 	struct ht_process *processes;
 	struct ht_process_counters *process_counters;
+	struct ht_pulse *pulses;
 	struct ht_tgid *slot_by_tgid;
 	struct ht_range *ranges;
 	struct ht_stack *stacks;
@@ -52,7 +56,7 @@ struct tables {
 	struct ht_control *control;
 	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[10 + HT_MAX_SEGMENTS];
+	struct mapping mappings[11 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
@@ -78,6 +82,11 @@ int tables_add_segment(struct tables *t, struct kernel *kernel);
  * makes the kernel wait for just that.
  */
 void tables_synchronize(struct tables *t, struct kernel *kernel);
+/*
+ * Forgets all blocks and counts of a process, as if it had just been added; sites, stacks and what its threads did last
+ * stay. No program may run meanwhile.
+ */
+void tables_empty(struct tables *t, uint32_t slot, uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif
