@@ -143,9 +143,8 @@ struct ht_scratch {
 	struct ht_regs regs; /* tests: where the walk began */
 	u64 truth_count;
 	u64 frames[HT_MAX_FRAMES + 1 + HT_CHUNK_FRAMES]; /* zero-filled up to a whole chunk */
-	struct ht_pc_entry
-		pc_cache[HT_PC_SETS]
-			[2]; /* the newer entry first; aligned to lines it is no faster */
+	struct ht_pc_entry pc_cache[HT_PC_ENTRIES];	 /* sets of two, the newer first */
+	u16 pc_next[2 * HT_PC_ENTRIES]; /* entries that lately followed each; see walk() */
 } __attribute__((aligned(4096)));
 
 HT_ARRAY(scratches, struct ht_scratch); /* HT_SCRATCH_PER_CPU times the possible CPUs */

@@ -33,16 +33,20 @@ __noinline u64 replaced_return_address(u64 stack)
 }
 
 /*
- * By return address. Of 50 frames in 256 sets some ten share one: two ways, or each of them costs a
- * search at each event. Shifts, not a product: every step of the walk waits for this.
+ * The first entry of the set of a return address. Of 50 frames in 256 sets some ten share one: two ways,
+ * or each of them costs a search at each event.
  */
-static __always_inline struct ht_pc_entry *pc_set(struct ht_scratch *s, u64 pc)
+static __always_inline u32 pc_set(u64 pc)
 {
-	const u32 size = sizeof(s->pc_cache[0]); /* 64 */
-
-	return (void *)s->pc_cache + ((pc * size ^ pc / (256 / size)) & (HT_PC_SETS - 1) * size);
+	return (pc * 2 ^ pc >> 7) & (HT_PC_ENTRIES - 2);
 }
-_Static_assert(sizeof(struct ht_pc_entry) == 32 && HT_PC_SETS == 256, "pc_set() counts on it");
+
+#define PC_START HT_PC_ENTRIES /* what "follows" it is a walk's first entry */
+
+static __always_inline struct ht_pc_entry *pc_entry(struct ht_scratch *s, u32 index)
+{
+	return &s->pc_cache[index & (HT_PC_ENTRIES - 1)];
+}
 
 static __always_inline int pc_is(const struct ht_pc_entry *e, u64 pc, u64 space)
 {
@@ -160,9 +164,9 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	if (!called)
 		s->space = s->walk_space;
 	else if (!replaced) { /* else true of this slot of the stack only */
-		set = pc_set(s, s->walk.pc);
-		set[1] = set[0];
-		set[0] = (struct ht_pc_entry){
+		set = pc_entry(s, pc_set(s->walk.pc));
+		*pc_entry(s, pc_set(s->walk.pc) + 1) = *set;
+		*set = (struct ht_pc_entry){
 			.pc = s->walk.pc, .frame = frame, .space = s->space, .rule = rule
 		};
 	}
@@ -206,31 +210,40 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 /*
  * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
  * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
- * in registers: through memory the steps would wait for each other.
+ * in registers: through memory the steps would wait for each other. For the same reason the cache's entry
+ * of a frame is guessed from the one before: its rule is at hand before its pc has been read.
  */
 static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 process)
 {
 	u64 pc = s->walk.pc, slot = s->walk.sp - sizeof(u64), hash = 0, frame, rule;
 	int end = HT_STEP_CALLED;
-	u32 i = 0;
+	u32 i = 0, at = PC_START;
 
 	while (i < HT_MAX_FRAMES) {
-		struct ht_pc_entry *e = pc_set(s, pc);
+		u32 before = at & (2 * HT_PC_ENTRIES - 1);
+		struct ht_pc_entry *e = pc_entry(s, at = s->pc_next[before]);
 
-		if (pc_is(e, pc, s->space) || pc_is(++e, pc, s->space)) {
-			frame = e->frame;
-			rule = e->rule;
-		} else {
-			s->walk.pc = pc;
-			s->walk.sp = slot + sizeof(u64);
-			frame = frame_slowly(scratch_index, process);
-			pc = s->walk.pc;
-			rule = s->rule;
-			if (!frame) {
-				end = HT_UNWIND_NO_CODE;
-				break;
+		if (!pc_is(e, pc, s->space)) {
+			e = pc_entry(s, at = pc_set(pc));
+			if (!pc_is(e, pc, s->space))
+				e = pc_entry(s, ++at);
+			s->pc_next[before] = at;
+			if (!pc_is(e, pc, s->space)) {
+				s->walk.pc = pc;
+				s->walk.sp = slot + sizeof(u64);
+				frame = frame_slowly(scratch_index, process);
+				pc = s->walk.pc;
+				rule = s->rule;
+				if (!frame) {
+					end = HT_UNWIND_NO_CODE;
+					break;
+				}
+				goto found;
 			}
 		}
+		frame = e->frame;
+		rule = e->rule;
+	found:
 		s->frames[i++] = frame;
 		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
 		hash = (hash ^ frame) * HASH_FACTOR;

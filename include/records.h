@@ -33,7 +33,7 @@
 #define HT_PAGE_BYTES	      4096
 #define HT_STACK_BYTES	      8192 /* of user stack, read at once at most */
 #define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
-#define HT_PC_SETS	      256  /* of two entries, a scratch buffer; a power of two */
+#define HT_PC_ENTRIES	      512  /* of a scratch buffer's pc cache; a power of two */
 #define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
 #define HT_THREAD_SLOTS	      4096 /* a power of two */
 

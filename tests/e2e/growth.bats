@@ -321,6 +321,20 @@ knobs() {
 	done
 }
 
+# What the kernel does between the last report and the test's own reading would be in one of them only.
+wait_settled() {
+	local before now=none same=0
+
+	for _ in $(seq 100); do
+		before=$now
+		now=$(grep RssAnon "/proc/$WL_PID/status")
+		if [ "$now" = "$before" ]; then ((++same)); else same=0; fi
+		((same < 5)) || return 0
+		sleep 0.2
+	done
+	return 1
+}
+
 # Kernel threads work when they please: a report has them in the end, or there is nothing to test.
 kernel_thread() {
 	local way=$1 cause=$2 direction=$3
@@ -332,6 +346,7 @@ kernel_thread() {
 	wait_done
 	report_until ".growth.causes.$cause.${direction}_bytes >= 4 * 1048576" ||
 		skip "$cause did nothing in 20 s"
+	wait_settled
 	finish
 	adds_up
 	quit_workload
