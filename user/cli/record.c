@@ -287,7 +287,7 @@ static int follow(struct run *run, const char **ended)
 static int start(struct run *run)
 {
 	const struct record_options *o = run->options;
-	int error = session_open(&run->session, (pid_t)o->pid);
+	int error = session_open(&run->session, (pid_t)o->pid, HT_MODE_EXACT, 1 << HT_DOMAIN_HEAP);
 
 	if (!error)
 		error = session_set_rules(run->session, &o->rules);

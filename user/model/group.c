@@ -38,23 +38,30 @@ void figures_add(struct site_figures *a, const struct site_figures *b)
 	a->aged_bytes += b->aged_bytes;
 	if (b->oldest_s > a->oldest_s)
 		a->oldest_s = b->oldest_s;
-	a->variance.alloc_count += b->variance.alloc_count;
-	a->variance.alloc_bytes += b->variance.alloc_bytes;
-	a->variance.free_count += b->variance.free_count;
-	a->variance.free_bytes += b->variance.free_bytes;
-	a->variance.live_count += b->variance.live_count;
-	a->variance.live_bytes += b->variance.live_bytes;
-	a->variance.aged_count += b->variance.aged_count;
-	a->variance.aged_bytes += b->variance.aged_bytes;
+	a->survived_count += b->survived_count;
+	a->survived_bytes += b->survived_bytes;
+	a->discarded_bytes += b->discarded_bytes;
+}
+
+static void variances_add(struct variances *a, const struct variances *b)
+{
+	a->alloc_count += b->alloc_count;
+	a->alloc_bytes += b->alloc_bytes;
+	a->free_count += b->free_count;
+	a->free_bytes += b->free_bytes;
+	a->live_count += b->live_count;
+	a->live_bytes += b->live_bytes;
+	a->aged_count += b->aged_count;
+	a->aged_bytes += b->aged_bytes;
 }
 
 struct variances snapshot_variances(const struct snapshot *s)
 {
-	struct site_figures sum = { 0 };
+	struct variances sum = { 0 };
 
 	for (uint32_t i = 0; i < s->site_count; i++)
-		figures_add(&sum, &s->sites[i]);
-	return sum.variance;
+		variances_add(&sum, &snapshot_estimates(s, &s->sites[i])->variance);
+	return sum;
 }
 
 struct maker {
@@ -64,11 +71,19 @@ struct maker {
 	struct table by_key;
 	uint32_t *of_place; /* group + 1; 0: not known yet */
 	const struct site_figures *site;
+	const struct variances *variance; /* the site's */
 	uint32_t serial; /* of the site */
 	bool first;	 /* the place looked at is the innermost */
 	enum metric metric;
 	bool failed;
 };
+
+/* What the site itself has, not what its callers have in it. */
+static void add_self(const struct maker *m, struct group *g)
+{
+	figures_add(&g->self, m->site);
+	variances_add(&g->variance, m->variance);
+}
 
 static struct group *at(struct maker *m, uint32_t index)
 {
@@ -131,7 +146,7 @@ static void add_place(uint32_t place, void *context)
 	}
 	group = at(m, index - 1);
 	if (m->first)
-		figures_add(&group->self, m->site);
+		add_self(m, group);
 	m->first = false;
 	if (group->seen == m->serial)
 		return;
@@ -154,12 +169,13 @@ static void add_whole(struct maker *m, const struct site_figures *f)
 	at(m, index)->stack = m->g->by == BY_STACK ? f->stack : CODE_NONE;
 	at(m, index)->domain = f->domain;
 	at(m, index)->thread = m->g->by == BY_THREAD ? f->thread : 0;
-	figures_add(&at(m, index)->self, f);
+	add_self(m, at(m, index));
 }
 
-static void add_site(struct maker *m, const struct site_figures *f)
+static void add_site(struct maker *m, const struct snapshot *s, const struct site_figures *f)
 {
 	m->site = f;
+	m->variance = &snapshot_estimates(s, f)->variance;
 	m->serial++;
 	m->first = true;
 	figures_add(&m->g->sum, f);
@@ -175,7 +191,7 @@ static void add_site(struct maker *m, const struct site_figures *f)
 		uint32_t index = find(m, hash_mix(m->g->by, 0), NULL);
 
 		if (!m->failed) {
-			figures_add(&at(m, index)->self, f);
+			add_self(m, at(m, index));
 			at(m, index)->total_bytes += metric_bytes(m->metric, f);
 			at(m, index)->total_count += metric_count(m->metric, f);
 		}
@@ -195,7 +211,7 @@ int group_sites(struct grouping *g, const struct snapshot *s, const struct place
 		const struct site_figures *site = &s->sites[i];
 
 		if (filter_shows(f, masks, p, site->stack, metric_bytes(metric, site)))
-			add_site(&m, site);
+			add_site(&m, s, site);
 	}
 	free(masks);
 	free(m.of_place);

@@ -24,6 +24,7 @@ struct group {
 		*place; /* of the others but BY_THREAD: one of those in it; NULL: not known */
 	struct site_figures
 		self; /* of stacks whose innermost function is in it; stack, thread unset */
+	struct variances variance; /* of self */
 	/* Of the metric, in stacks that have it anywhere; 0 BY_STACK and BY_THREAD. */
 	uint64_t total_bytes, total_count;
 	uint32_t seen;

@@ -86,11 +86,11 @@ static double variance_of(const struct diff *d, const struct group *g)
 		return 0;
 	switch (d->comparison->metric) {
 	case METRIC_LIVE:
-		return g->self.variance.live_bytes;
+		return g->variance.live_bytes;
 	case METRIC_AGED:
-		return g->self.variance.aged_bytes;
+		return g->variance.aged_bytes;
 	case METRIC_ALLOC:
-		return g->self.variance.alloc_bytes;
+		return g->variance.alloc_bytes;
 	default:
 		return 0;
 	}

@@ -143,17 +143,20 @@ static int to_figures(struct recording *r, const struct recorded_snapshot *at,
 {
 	static const struct site_row none;
 
-	s->sites = calloc(site_count(r) + 1UL, sizeof(*s->sites));
-	if (!s->sites)
+	if (snapshot_reserve(s, site_count(r), s->sampled))
 		return err(-ENOMEM, "out of memory");
+	s->site_count = 0;
 	for (uint32_t i = 0; i < site_count(r); i++) {
 		const struct reader_site *site = site_at(r, i);
 		struct site_figures *f = &s->sites[s->site_count];
+		struct variances variances;
 
 		if (site_row_equal(&rows[i], &none))
 			continue;
-		if (site_row_to(&rows[i], at->moment.elapsed_ns, f))
+		if (site_row_to(&rows[i], at->moment.elapsed_ns, f, &variances))
 			return reader_damaged(r, "figures that cannot be");
+		if (s->estimates)
+			s->estimates[s->site_count].variance = variances;
 		f->stack = site->stack;
 		f->thread = site->thread;
 		f->domain = site->domain;

@@ -24,8 +24,8 @@ static int64_t oldest_ms(const struct site_figures *f, uint64_t elapsed_ns, int6
 	return born > 0 ? born : 1;
 }
 
-void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t elapsed_ns,
-	const struct site_row *before)
+void site_row_from(struct site_row *row, const struct site_figures *f, const struct variances *v,
+	uint64_t elapsed_ns, const struct site_row *before)
 {
 	int64_t *c = row->change, *d = row->detail;
 
@@ -41,7 +41,7 @@ void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t 
 	d[DETAIL_FAILED_COUNT] = (int64_t)f->failed_count;
 	d[DETAIL_MISSING_COUNT] = (int64_t)(f->alloc_count - f->free_count - f->live_count);
 	d[DETAIL_MISSING_BYTES] = (int64_t)(f->alloc_bytes - f->free_bytes - f->live_bytes);
-	memcpy(row->variance, &f->variance, sizeof(row->variance));
+	memcpy(row->variance, v, sizeof(row->variance));
 }
 
 bool site_row_equal(const struct site_row *a, const struct site_row *b)
@@ -86,7 +86,8 @@ bool site_row_detail(const struct site_row *row, const struct site_row *base,
 	return any;
 }
 
-int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_figures *f)
+int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_figures *f,
+	struct variances *v)
 {
 	const int64_t *c = row->change, *d = row->detail;
 	int64_t elapsed_ms = (int64_t)(elapsed_ns / NS_PER_MS), freed[2];
@@ -117,7 +118,7 @@ int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_fig
 	if (c[CHANGE_OLDEST_MS] && c[CHANGE_OLDEST_MS] <= elapsed_ms)
 		f->oldest_s = (double)(elapsed_ms - c[CHANGE_OLDEST_MS]) / 1000;
 	for (int i = 0; i < DETAIL_VARIANCES; i++)
-		((double *)&f->variance)[i] =
+		((double *)v)[i] =
 			row->variance[i] > 0 && isfinite(row->variance[i]) ? row->variance[i] : 0;
 	return 0;
 }

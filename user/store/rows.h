@@ -52,8 +52,8 @@ struct site_row {
  * elapsed_ns: since counting began. before: the site's row of the snapshot before, which tells whether the oldest
  * block can be the same one.
  */
-void site_row_from(struct site_row *row, const struct site_figures *f, uint64_t elapsed_ns,
-	const struct site_row *before);
+void site_row_from(struct site_row *row, const struct site_figures *f, const struct variances *v,
+	uint64_t elapsed_ns, const struct site_row *before);
 bool site_row_equal(const struct site_row *a, const struct site_row *b);
 /* *row - *base; false: it is zero in this part. */
 bool site_row_change(
@@ -61,6 +61,7 @@ bool site_row_change(
 bool site_row_detail(const struct site_row *row, const struct site_row *base,
 	int64_t detail[DETAIL_INTEGERS], double variance[DETAIL_VARIANCES]);
 /* Back to figures, of stack, domain and thread unset. -EBADMSG: they are not possible. */
-int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_figures *f);
+int site_row_to(const struct site_row *row, uint64_t elapsed_ns, struct site_figures *f,
+	struct variances *v);
 
 #endif

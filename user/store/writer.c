@@ -362,7 +362,8 @@ static int write_rows(struct writer *w, struct target *t, uint32_t id, bool keyf
 		uint32_t site;
 		int code;
 
-		site_row_from(&fresh[i], &s->sites[i], m->elapsed_ns, before);
+		site_row_from(&fresh[i], &s->sites[i],
+			&snapshot_estimates(s, &s->sites[i])->variance, m->elapsed_ns, before);
 		if (site_row_equal(&fresh[i], keyframe ? &no_row : before))
 			continue;
 		site = dictionary_site(
