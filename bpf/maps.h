@@ -136,6 +136,7 @@ struct ht_scratch {
 	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */
 	u64 walk_space; /* the same for the whole walk, which a change of the mappings may overtake */
 	u64 rule;	/* of the last frame */
+	u64 pc_at;	/* its entry in the pc cache, when it was not the guessed one */
 	u64 seen;	/* flags of all rules of the walk */
 	u64 fault_sp;	/* of the code that faulted, when the walk begins there */
 	u64 index;	/* of this buffer, while a step is taken slowly */

@@ -173,6 +173,33 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	return frame;
 }
 
+/*
+ * The frame of the walk's pc, which is not in the entry that was guessed after the one at `before`, and its
+ * rule in s->rule, its entry in s->pc_at: 0 when it is no code. Out of line, for the verifier follows each
+ * path through a step again at every frame. Global, scalars only.
+ */
+__noinline u64 frame_unguessed(u32 scratch_index, u32 slot, u32 before)
+{
+	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
+	struct ht_pc_entry *e;
+	u32 at;
+
+	if (!s)
+		return 0;
+	at = pc_set(s->walk.pc);
+	e = pc_entry(s, at);
+	if (!pc_is(e, s->walk.pc, s->space)) {
+		e = pc_entry(s, at + 1);
+		at += pc_is(e, s->walk.pc, s->space);
+	}
+	s->pc_at = at;
+	s->pc_next[before & (2 * HT_PC_ENTRIES - 1)] = at;
+	if (!pc_is(e, s->walk.pc, s->space))
+		return frame_slowly(scratch_index, slot);
+	s->rule = e->rule;
+	return e->frame;
+}
+
 /* Counts a walk that is not whole, or not by rows alone. Global, scalars only. */
 __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 {
@@ -221,29 +248,23 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 pro
 
 	while (i < HT_MAX_FRAMES) {
 		u32 before = at & (2 * HT_PC_ENTRIES - 1);
-		struct ht_pc_entry *e = pc_entry(s, at = s->pc_next[before]);
+		const struct ht_pc_entry *e = pc_entry(s, at = s->pc_next[before]);
 
-		if (!pc_is(e, pc, s->space)) {
-			e = pc_entry(s, at = pc_set(pc));
-			if (!pc_is(e, pc, s->space))
-				e = pc_entry(s, ++at);
-			s->pc_next[before] = at;
-			if (!pc_is(e, pc, s->space)) {
-				s->walk.pc = pc;
-				s->walk.sp = slot + sizeof(u64);
-				frame = frame_slowly(scratch_index, process);
-				pc = s->walk.pc;
-				rule = s->rule;
-				if (!frame) {
-					end = HT_UNWIND_NO_CODE;
-					break;
-				}
-				goto found;
+		if (pc_is(e, pc, s->space)) {
+			frame = e->frame;
+			rule = e->rule;
+		} else {
+			s->walk.pc = pc;
+			s->walk.sp = slot + sizeof(u64);
+			frame = frame_unguessed(scratch_index, process, before);
+			pc = s->walk.pc;
+			rule = s->rule;
+			at = s->pc_at;
+			if (!frame) {
+				end = HT_UNWIND_NO_CODE;
+				break;
 			}
 		}
-		frame = e->frame;
-		rule = e->rule;
-	found:
 		s->frames[i++] = frame;
 		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
 		hash = (hash ^ frame) * HASH_FACTOR;
