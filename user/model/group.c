@@ -72,8 +72,8 @@ struct maker {
 	uint32_t *of_place; /* group + 1; 0: not known yet */
 	const struct site_figures *site;
 	const struct variances *variance; /* the site's */
-	uint32_t serial; /* of the site */
-	bool first;	 /* the place looked at is the innermost */
+	uint32_t serial;		  /* of the site */
+	bool first;			  /* the place looked at is the innermost */
 	enum metric metric;
 	bool failed;
 };
