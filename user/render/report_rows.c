@@ -108,7 +108,7 @@ EXACT(temporary_bytes)
 		const struct report *r, const struct group *g, struct listing_cell *cell)          \
 	{                                                                                          \
 		(void)r;                                                                           \
-		cell_real(cell, sqrt(g->variance.member));                                    \
+		cell_real(cell, sqrt(g->variance.member));                                         \
 	}
 ERROR_OF(alloc_count)
 ERROR_OF(alloc_bytes)
