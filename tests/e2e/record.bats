@@ -214,7 +214,7 @@ sound() {
 }
 
 @test "exec begins another target in the same recording" {
-	start_workload exiting --ms 2000 --again 1
+	start_workload exiting --ms 5000 --again 1
 	record --every 100ms
 	say go
 	expect_exit "$HT_PID" 0
