@@ -310,7 +310,7 @@ static int start(struct run *run)
 	return 0;
 }
 
-/* The first snapshot has nothing but the process's figures: what there was before anything was traced. */
+/* The first snapshot has hardly more than the process's figures: what there was before it was traced. */
 static int begin(struct run *run)
 {
 	const struct record_options *o = run->options;
