@@ -13,9 +13,10 @@
 #include "commands.h"
 #include "dry_run.h"
 #include "reporter.h"
+#include "targets.h"
 
 struct leaks_options {
-	uint64_t pid;
+	struct target_options targets;
 	uint64_t every_ns;
 	uint64_t for_ns;
 	uint64_t count;
@@ -41,7 +42,7 @@ enum mode_choice { MODE_AUTO, MODE_EXACT, MODE_SAMPLE };
 
 /* clang-format off */
 static const struct option leaks_options[] = {
-	{ "pid", 'p', OPTION_PID, "PID", "the process to trace", AT(pid), 0, 0, 0 },
+	TARGET_OPTIONS(struct leaks_options, targets),
 	{ "every", 0, OPTION_DURATION, "DURATION", "time between reports (5s)", AT(every_ns), 0, 10 * NS_PER_MS, YEAR_NS },
 	{ "for", 0, OPTION_DURATION, "DURATION", "stop after this time (60s, or no limit with --count)", AT(for_ns), AT(for_given), NS_PER_MS, YEAR_NS },
 	{ "count", 0, OPTION_NUMBER, "N", "stop after this many reports", AT(count), AT(count_given), 1, UINT32_MAX },
@@ -69,31 +70,26 @@ static const struct option leaks_options[] = {
 /* Reports that may wait for their names; then new ones are left out. */
 #define PENDING_MAX 4
 
-/* One run over one program image: a process that calls exec begins another. */
+/* How often processes are looked for that are meant and that no target has brought. */
+#define RESCAN_NS NS_PER_S
+
 struct run {
 	const struct leaks_options *options;
+	struct targets targets;
 	struct session *session;
-	struct reporter *reporter; /* this and the output are of the whole run */
+	struct reporter *reporter;
 	struct output *output;
 	struct host_clock host;
 	int signal_fd;
 	uint64_t armed_ns; /* monotonic */
 	uint64_t reported_ns;
 	uint64_t disarmed_ns; /* 0: still counting */
-	uint64_t end_ns; /* of the whole run, whatever the image; UINT64_MAX: none, 0: not begun */
+	uint64_t end_ns;      /* UINT64_MAX: none */
 	uint64_t left_out; /* reports that no one was ready to read, or whose names took too long */
-	uint64_t reports;  /* of the whole run */
+	uint64_t reports;
+	pid_t first; /* the first process */
+	bool several; /* there has been another one */
 };
-
-/* Until blocks can be as old as the default asks for, half the time watched is old. */
-static double min_age_s(const struct run *run, double elapsed_s)
-{
-	double asked = (double)run->options->min_age_ns / NS_PER_S;
-
-	if (run->options->min_age_given || asked <= elapsed_s / 2)
-		return asked;
-	return elapsed_s / 2;
-}
 
 static struct report_form report_form(const struct leaks_options *o)
 {
@@ -110,29 +106,85 @@ static struct report_form report_form(const struct leaks_options *o)
 	};
 }
 
-/* Takes a snapshot for a report; `ended` is a constant, or NULL. */
-static int report(struct run *run, const char *ended)
+static struct report_figures common_figures(const struct run *run, const char *ended)
 {
-	struct snapshot snapshot = { 0 };
-	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
 	const struct leaks_options *o = run->options;
-	struct report_figures figures = {
+	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
+
+	return (struct report_figures){
 		.elapsed_s = (double)(now - run->armed_ns) / NS_PER_S,
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
 		.mode = o->rules.sample ? "sample" : "exact",
 		.link = session_link_name(run->session),
+		.for_all = session_reaches_all(run->session),
+		.missed_processes = session_missed_processes(run->session),
 		.mode_why = o->mode ? "asked for" : "auto: no budget is kept yet",
+		.memory = { .rss = -1, .pss = -1, .swap = -1, .limit = -1, .anonymous = -1 },
 	};
-	int error = session_read(run->session, min_age_s(run, figures.elapsed_s), &snapshot);
+}
+
+/* Of processes that came and went without an allocation there is nothing to say. */
+static void drop_empty(struct run *run, struct readings *readings)
+{
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < readings->count; i++) {
+		struct reading *r = &readings->all[i];
+
+		if (r->ended && !r->snapshot.events && readings->count > 1) {
+			snapshot_release(&r->snapshot);
+			continue;
+		}
+		run->several |= target_process(r->target)->pid != run->first;
+		readings->all[kept++] = *r;
+	}
+	readings->count = kept;
+}
+
+static void add_memory(struct process_memory *sum, const struct process_memory *m)
+{
+	if (m->pss >= 0)
+		sum->pss = (sum->pss < 0 ? 0 : sum->pss) + m->pss;
+	if (m->swap >= 0)
+		sum->swap = (sum->swap < 0 ? 0 : sum->swap) + m->swap;
+}
+
+/* Takes a snapshot for a report; `ended` is a constant, or NULL. */
+static int report(struct run *run, const char *ended)
+{
+	struct report_figures together = common_figures(run, ended), *figures CLEANUP_FREE = NULL;
+	const struct leaks_options *o = run->options;
+	struct readings readings = { 0 };
+	int error = session_read_all(run->session, (double)o->min_age_ns / NS_PER_S,
+		!o->min_age_given, &readings);
 
 	if (error)
 		return error;
-	process_read_memory(session_process(run->session), ended != NULL, &figures.memory);
-	host_read_usage(&run->host, &figures.host);
-	run->reported_ns = now;
+	drop_empty(run, &readings);
+	host_read_usage(&run->host, &together.host);
+	figures = calloc(readings.count + 1UL, sizeof(*figures));
+	if (!figures) {
+		readings_release(&readings);
+		return err(-ENOMEM, "out of memory");
+	}
+	for (uint32_t i = 0; i < readings.count; i++) {
+		const struct reading *r = &readings.all[i];
+
+		figures[i] = together;
+		figures[i].elapsed_s = r->elapsed_s;
+		figures[i].interval_s = r->interval_s;
+		figures[i].ended = r->ended ? r->ended : ended;
+		process_read_memory(target_process(r->target), figures[i].ended != NULL,
+			&figures[i].memory);
+		add_memory(&together.memory, &figures[i].memory);
+	}
+	run->reported_ns = clock_monotonic_ns();
 	run->reports++;
-	return reporter_submit(run->reporter, run->session, &snapshot, &figures);
+	error = reporter_submit(run->reporter, run->session, &readings, figures,
+		run->several ? &together : NULL);
+	session_retire_ended(run->session);
+	return error;
 }
 
 /* Reads a pending signal; SIGUSR1 asks for a report, the others for the end. */
@@ -178,6 +230,7 @@ static const char *end_at_deadline(const struct run *run)
 static int follow(struct run *run, const char **ended)
 {
 	uint64_t every = run->options->every_ns, next = run->armed_ns + every;
+	uint64_t rescan = targets_expects(&run->targets) ? run->armed_ns : UINT64_MAX;
 
 	for (;;) {
 		struct pollfd fds[] = {
@@ -186,8 +239,8 @@ static int follow(struct run *run, const char **ended)
 			{ .fd = output_pending(run->output) ? STDOUT_FILENO : -1,
 				.events = POLLOUT },
 		};
-		int event = session_wait(
-			run->session, earlier(next, run->end_ns), fds, ARRAY_SIZE(fds));
+		int event = session_wait(run->session, earlier(rescan, earlier(next, run->end_ns)),
+			fds, ARRAY_SIZE(fds));
 		int error = event < 0 ? event : 0;
 
 		if (!error && fds[0].revents) {
@@ -209,6 +262,14 @@ static int follow(struct run *run, const char **ended)
 		}
 		if (event != SESSION_DEADLINE)
 			continue;
+		if (clock_monotonic_ns() >= rescan) {
+			error = targets_rescan(&run->targets, run->session);
+			if (error)
+				return error;
+			rescan = clock_monotonic_ns() + RESCAN_NS;
+		}
+		if (clock_monotonic_ns() < earlier(next, run->end_ns))
+			continue;
 		*ended = end_at_deadline(run);
 		if (*ended)
 			return 0;
@@ -221,12 +282,31 @@ static int follow(struct run *run, const char **ended)
 	}
 }
 
+#define PIDS_TOLD 16
+
+/* Not a message but a signal: scripts wait for it, whatever the verbosity. */
+static void tell_armed(const struct run *run)
+{
+	struct buffer who CLEANUP_BUFFER = { 0 };
+	uint32_t count = session_target_count(run->session);
+
+	if (count > PIDS_TOLD)
+		buffer_format(&who, "processes=%u", count);
+	for (uint32_t i = 0; count <= PIDS_TOLD && i < count; i++)
+		buffer_format(&who, "%s%d", i ? "," : "pid=",
+			target_process(session_target(run->session, i))->pid);
+	dprintf(STDERR_FILENO, "heaptap: armed %s probes=%u mode=%s\n", buffer_string(&who),
+		session_plan(run->session)->count,
+		run->options->rules.sample ? "sample" : "exact");
+}
+
 static int start(struct run *run)
 {
 	const struct leaks_options *o = run->options;
+	bool forever = o->count_given || o->targets.command;
 	int error;
 
-	error = session_open(&run->session, (pid_t)o->pid);
+	error = targets_open(&run->targets, &o->targets, &run->session);
 	if (!error)
 		error = session_set_rules(run->session, &o->rules);
 	if (!error)
@@ -235,60 +315,31 @@ static int start(struct run *run)
 		error = session_attach(run->session);
 	if (!error)
 		error = session_arm(run->session);
+	if (!error && o->targets.command)
+		error = command_go(&run->targets.command);
 	if (error)
 		return error;
+	run->first = session_process(run->session)->pid;
+	run->several = session_target_count(run->session) > 1 || targets_expects(&run->targets);
 	run->armed_ns = run->reported_ns = clock_monotonic_ns();
-	if (!run->end_ns)
-		run->end_ns =
-			o->for_given || !o->count_given ? run->armed_ns + o->for_ns : UINT64_MAX;
-	/* Not a message but a signal: scripts wait for it, whatever the verbosity. */
-	dprintf(STDERR_FILENO, "heaptap: armed pid=%d probes=%u mode=%s\n",
-		session_process(run->session)->pid, session_plan(run->session)->count,
-		o->rules.sample ? "sample" : "exact");
-	return 0;
+	run->end_ns = o->for_given || !forever ? run->armed_ns + o->for_ns : UINT64_MAX;
+	tell_armed(run);
+	return reporter_begin(run->reporter, run->session);
 }
 
-/*
- * The process runs another program: attaches to that before the last report on the old one, which says how it went
- * on. 1: *run is the new image's; 0: there is none, and the old one's last report was it.
- */
-static int next_image(struct run *run)
+static int run_all(struct run *run)
 {
-	struct run next = *run;
-	int failed, error;
-
-	info("pid %d runs another program now: tracing begins anew",
-		session_process(run->session)->pid);
-	next.session = NULL;
-	next.disarmed_ns = 0;
-	failed = start(&next);
-	error = report(run, failed && process_ended(session_process(run->session)) ? "target_exit"
-										   : "target_exec");
-	next.reports = run->reports;
-	session_close(run->session);
-	*run = next;
-	if (!error && !failed)
-		error = reporter_begin(run->reporter, run->session);
-	return error ? error : !failed;
-}
-
-static int run_images(struct run *run)
-{
-	int error = start(run), more = 1;
+	const char *ended = NULL;
+	int error = start(run);
 
 	if (!error)
-		error = reporter_begin(run->reporter, run->session);
-	while (!error && more == 1) {
-		const char *ended = NULL;
-
 		error = follow(run, &ended);
-		run->disarmed_ns = clock_monotonic_ns();
+	run->disarmed_ns = clock_monotonic_ns();
+	if (run->session) {
 		session_disarm(run->session);
 		session_detach(run->session);
-		if (!error)
-			more = strcmp(ended, "target_exec") ? report(run, ended) : next_image(run);
 	}
-	return error ? error : more;
+	return error ? error : report(run, ended);
 }
 
 static int signals_open(void)
@@ -313,7 +364,8 @@ static int print_plan(const struct leaks_options *o)
 	struct buffer out CLEANUP_BUFFER = { 0 };
 	struct output output = { 0 };
 	struct session *session = NULL;
-	int error = session_open(&session, (pid_t)o->pid);
+	struct targets targets = { 0 };
+	int error = targets_open(&targets, &o->targets, &session);
 
 	if (!error) {
 		dry_run_print(session_process(session), session_image(session),
@@ -324,20 +376,24 @@ static int print_plan(const struct leaks_options *o)
 		error = output_drain(&output, -1);
 	output_release(&output);
 	session_close(session);
+	targets_release(&targets);
 	return error;
 }
 
+/* Its exit code. */
 static int leaks(const struct leaks_options *o)
 {
 	struct report_form form = report_form(o);
 	struct output output = { 0 };
 	struct run run = { .options = o, .output = &output, .signal_fd = signals_open() };
-	int error;
+	int error, code;
 
-	if (run.signal_fd < 0)
-		return err(-errno, "cannot handle signals: %s", strerror(errno));
+	if (run.signal_fd < 0) {
+		err(-errno, "cannot handle signals: %s", strerror(errno));
+		return EXIT_FAILED;
+	}
 	run.reporter = reporter_new(&form);
-	error = run.reporter ? run_images(&run) : -ENOMEM;
+	error = run.reporter ? run_all(&run) : -ENOMEM;
 	session_close(run.session);
 	if (run.left_out)
 		warn("%llu reports were left out", (unsigned long long)run.left_out);
@@ -348,7 +404,9 @@ static int leaks(const struct leaks_options *o)
 	reporter_free(run.reporter);
 	output_release(&output);
 	close(run.signal_fd);
-	return error;
+	code = error ? -1 : command_exit_code(&run.targets.command);
+	targets_release(&run.targets);
+	return code >= 0 ? code : exit_code_of(error);
 }
 
 /* What several options come to together. 0, or -EINVAL after a message. */
@@ -380,24 +438,23 @@ static int leaks_run(int argc, char **argv)
 		.sample_bytes = 64 << 10,
 		.limits = TABLE_LIMITS_DEFAULT,
 	};
-	int error = options_parse(leaks_options, argc, argv, &o);
+	int options = targets_split(&o.targets, argc, argv);
 
-	if (error)
+	if (options_parse(leaks_options, options, argv, &o))
 		return EXIT_USAGE;
 	common_apply(&o.common);
 	if (o.common.help) {
-		command_help(&leaks_command, "heaptap leaks -p PID [OPTIONS]");
+		command_help(&leaks_command,
+			"heaptap leaks -p PID[,PID...] | --comm NAME | --cgroup PATH | --all "
+			"[OPTIONS]\n"
+			"       heaptap leaks [OPTIONS] -- COMMAND ARG...");
 		return fflush(stdout) ? EXIT_FAILED : EXIT_OK;
 	}
-	if (!o.pid) {
-		err(-EINVAL, "leaks wants a process: -p PID; see heaptap leaks --help");
-		return EXIT_USAGE;
-	}
-	if (apply_rules(&o))
+	if (targets_check(&o.targets) || apply_rules(&o))
 		return EXIT_USAGE;
 	if (output_check())
 		return EXIT_FAILED;
-	return exit_code_of(o.dry_run ? print_plan(&o) : leaks(&o));
+	return o.dry_run ? exit_code_of(print_plan(&o)) : leaks(&o);
 }
 
 const struct command leaks_command = {

@@ -99,15 +99,28 @@ static void rules(const struct printer *p)
 
 static void allocators(const struct printer *p)
 {
-	const struct profile *profile = p->report->profile;
-	bool first = true;
+	const struct report_target *t = p->report->targets;
 
-	for (uint32_t i = 0; i < profile->module_count; i++) {
-		if (!profile->modules[i].allocator)
-			continue;
-		buffer_format(p->out, "%s%s", first ? "" : "+", profile->modules[i].allocator);
-		first = false;
+	for (uint32_t i = 0; i < t->allocator_count; i++)
+		buffer_format(p->out, "%s%s", i ? "+" : "",
+			p->report->profile->modules[t->allocators[i]].allocator);
+	if (!t->allocator_count)
+		buffer_text(p->out, "none");
+}
+
+static void subject(const struct printer *p)
+{
+	const struct leaks_report *r = p->report;
+
+	paint(p, BOLD);
+	if (r->together) {
+		buffer_format(p->out, "leaks of %u processes together", r->target_count);
+	} else {
+		buffer_format(p->out, "leaks of pid %d (", r->targets->process->pid);
+		clean(p, r->targets->process->comm);
+		buffer_text(p->out, ")");
 	}
+	paint(p, PLAIN);
 }
 
 static void heading(const struct printer *p)
@@ -115,16 +128,16 @@ static void heading(const struct printer *p)
 	const struct leaks_report *r = p->report;
 	char elapsed[UNITS_TEXT], time[CLOCK_TEXT];
 
-	paint(p, BOLD);
-	buffer_format(p->out, "leaks of pid %d (", r->process->pid);
-	clean(p, r->process->comm);
-	buffer_text(p->out, ")");
-	paint(p, PLAIN);
+	subject(p);
 	buffer_format(p->out, "  mode %s", r->figures->mode);
 	if (p->style->link)
 		buffer_format(p->out, " by %s links", r->figures->link);
-	buffer_text(p->out, "  allocator ");
-	allocators(p);
+	if (r->figures->for_all)
+		buffer_text(p->out, ", which reach all processes");
+	if (!r->together) {
+		buffer_text(p->out, "  allocator ");
+		allocators(p);
+	}
 	buffer_format(p->out, "  watched %s  at %s",
 		format_duration(elapsed, r->figures->elapsed_s),
 		clock_format(time, r->snapshot->realtime_ns));
@@ -142,7 +155,9 @@ static void figures(const struct printer *p)
 	buffer_text(p->out, "  live       ");
 	bytes_in_blocks(
 		p, t->live_bytes, t->variance.live_bytes, t->live_count, t->variance.live_count);
-	buffer_format(p->out, " blocks, peak %s", format_bytes(a, t->peak_live_bytes));
+	buffer_text(p->out, " blocks");
+	if (!r->together)
+		buffer_format(p->out, ", peak %s", format_bytes(a, t->peak_live_bytes));
 	if (r->figures->memory.rss >= 0)
 		buffer_format(
 			p->out, "; RSS %s", format_bytes(d, (uint64_t)r->figures->memory.rss));
@@ -223,6 +238,9 @@ static void losses(const struct printer *p)
 		buffer_format(p->out,
 			"; %u probes taken out by a debugger: their events are missing",
 			s->removed_probes);
+	if (p->report->figures->missed_processes)
+		buffer_format(p->out, "; %s processes came that were not followed",
+			format_count(a, p->report->figures->missed_processes));
 	if (s->abandoned_calls)
 		buffer_format(
 			p->out, "; %s calls never returned", format_count(a, s->abandoned_calls));

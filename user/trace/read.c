@@ -113,16 +113,20 @@ static void add_site(const struct session *s, uint32_t id, struct site_figures *
 		add_excess(s, id, f);
 }
 
-static void read_counters(const struct session *s, struct snapshot *snap)
+static void read_counters(
+	const struct session *s, const struct target *target, struct snapshot *snap)
 {
 	struct totals *t = &snap->totals;
-	uint64_t excess_count = 0, excess_bytes = 0;
+	uint64_t excess_count = 0, excess_bytes = 0, started = 0, uncounted = 0;
 
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_process_counters *c =
-			&s->tables.process_counters[s->slot * s->tables.shards + shard];
+			&s->tables.process_counters[target->slot * s->tables.shards + shard];
 
 		t->untracked_frees += load(&c->untracked_frees) + load(&c->untracked_inherited);
+		t->untracked_inherited += load(&c->untracked_inherited);
+		uncounted += load(&c->finished_uncounted);
+		started += load(&c->started);
 		excess_count += load(&c->lost_excess_count);
 		excess_bytes += load(&c->lost_excess_bytes);
 		for (int i = 0; i < HT_LOST_REASONS; i++) {
@@ -139,23 +143,9 @@ static void read_counters(const struct session *s, struct snapshot *snap)
 	t->samples.lost_bytes = t->lost_bytes;
 	t->lost_count += whole(excess_count, 16);
 	t->lost_bytes += whole(excess_bytes, 8);
-	t->peak_live_bytes = load(&s->tables.processes[s->slot].peak_live_bytes);
-	t->in_flight = s->drained ? 0 : session_in_flight(s);
-}
-
-static uint64_t count_events(const struct session *s, uint32_t sites)
-{
-	uint64_t events = 0;
-
-	for (uint32_t row = 0; row < sites * s->tables.shards; row++) {
-		const struct ht_site_counters *c = &s->tables.site_counters[row];
-
-		events += load(&c->alloc_count) + load(&c->free_count) + load(&c->failed_count);
-	}
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
-		events += load(&s->tables.process_counters[s->slot * s->tables.shards + shard]
-					.untracked_frees);
-	return events;
+	t->peak_live_bytes = load(&s->tables.processes[target->slot].peak_live_bytes);
+	/* What of these has ended is taken off by site: read_sites(). */
+	t->in_flight = started - uncounted;
 }
 
 /* Of a site's live blocks: struct ht_weight, added up. */
@@ -163,13 +153,24 @@ struct live_excess {
 	struct ht_weight live, aged;
 };
 
+/* One target's part of a reading. */
+struct part {
+	const struct target *target;
+	struct snapshot *snapshot;
+	struct live_excess *excess; /* by its sites; NULL: nothing was sampled */
+	uint64_t events_before;
+};
+
+#define NO_PART UINT32_MAX
+
 struct scan {
 	const struct session *session;
-	struct site_figures *sites;
-	struct live_excess *excess; /* by site; NULL: nothing was sampled */
-	uint32_t site_count;
-	uint32_t now; /* birth units */
-	double min_age_s;
+	struct part *parts;
+	uint32_t part_count;
+	uint32_t *part_of_slot;
+	uint32_t site_count;	  /* of the session */
+	uint32_t *index_of_site; /* in the sites of its part */
+	uint32_t now;		  /* birth units */
 };
 
 /* w (w-1), the share of a sampled block in the variance of a sum: include/sampling.h. */
@@ -178,10 +179,10 @@ static double share(double size, double excess)
 	return (size + excess) * excess;
 }
 
-static void scan_excess(struct scan *scan, const struct ht_block *block, bool aged)
+static void scan_excess(struct part *part, uint32_t at, const struct ht_block *block, bool aged)
 {
-	struct variances *v = &scan->sites[block->site].variance;
-	struct live_excess *e = &scan->excess[block->site];
+	struct variances *v = &part->snapshot->sites[at].variance;
+	struct live_excess *e = &part->excess[at];
 	struct ht_weight w;
 	double count, bytes;
 
@@ -201,25 +202,27 @@ static void scan_excess(struct scan *scan, const struct ht_block *block, bool ag
 }
 
 /* Once the scan is over. */
-static void add_live_excess(struct scan *scan)
+static void add_live_excess(struct part *part)
 {
-	for (uint32_t i = 0; i < scan->site_count; i++) {
-		struct site_figures *f = &scan->sites[i];
+	for (uint32_t i = 0; i < part->snapshot->site_count; i++) {
+		struct site_figures *f = &part->snapshot->sites[i];
 
 		f->samples.live_count = f->live_count;
 		f->samples.live_bytes = f->live_bytes;
-		if (!scan->excess)
+		if (!part->excess)
 			continue;
-		f->live_count += whole(scan->excess[i].live.count, 16);
-		f->live_bytes += whole(scan->excess[i].live.bytes, 8);
-		f->aged_count += whole(scan->excess[i].aged.count, 16);
-		f->aged_bytes += whole(scan->excess[i].aged.bytes, 8);
+		f->live_count += whole(part->excess[i].live.count, 16);
+		f->live_bytes += whole(part->excess[i].live.bytes, 8);
+		f->aged_count += whole(part->excess[i].aged.count, 16);
+		f->aged_bytes += whole(part->excess[i].aged.bytes, 8);
 	}
 }
 
-static void scan_block(struct scan *scan, const struct ht_block *block)
+static void scan_block(struct scan *scan, struct part *part, const struct ht_block *block)
 {
-	struct site_figures *f = &scan->sites[block->site];
+	uint32_t at = scan->index_of_site[block->site];
+	struct site_figures *f = &part->snapshot->sites[at];
+	double min_age_s = part->snapshot->min_age_s;
 	/*
 	 * The clock was read before the scan: a block born since then has no age, not a huge one.
 	 */
@@ -230,30 +233,124 @@ static void scan_block(struct scan *scan, const struct ht_block *block)
 	f->live_bytes += block->size;
 	if (age_s > f->oldest_s)
 		f->oldest_s = age_s;
-	if (age_s >= scan->min_age_s) {
+	if (age_s >= min_age_s) {
 		f->aged_count++;
 		f->aged_bytes += block->size;
 	}
-	if (scan->excess && block->interval)
-		scan_excess(scan, block, age_s >= scan->min_age_s);
+	if (part->excess && block->interval)
+		scan_excess(part, at, block, age_s >= min_age_s);
 }
 
 static void scan_bucket(struct scan *scan, const struct ht_bucket *bucket)
 {
+	const struct ht_site *sites = scan->session->tables.sites;
+
 	for (int way = 0; way < HT_BUCKET_BLOCKS; way++) {
 		uint64_t key = __atomic_load_n(&bucket->keys[way], __ATOMIC_ACQUIRE);
 		struct ht_block block;
+		uint32_t slot = ht_key_slot(key);
 
-		if ((key & HT_KEY_STATE_MASK) != HT_KEY_LIVE ||
-			ht_key_slot(key) != scan->session->slot)
+		if ((key & HT_KEY_STATE_MASK) != HT_KEY_LIVE || slot >= TABLES_MAX_PROCESSES ||
+			scan->part_of_slot[slot] == NO_PART)
 			continue;
 		block = bucket->blocks[way];
 		__atomic_thread_fence(__ATOMIC_ACQUIRE);
 		/* Freed, and perhaps taken by another block, while we looked: part of the skew. */
 		if (__atomic_load_n(&bucket->keys[way], __ATOMIC_RELAXED) != key ||
-			block.site >= scan->site_count)
+			block.site >= scan->site_count || sites[block.site].slot != slot)
 			continue;
-		scan_block(scan, &block);
+		scan_block(scan, &scan->parts[scan->part_of_slot[slot]], &block);
+	}
+}
+
+/* --- by target ----------------------------------------------------------------------------------- */
+
+static struct part *part_of_site(const struct scan *scan, uint32_t site)
+{
+	uint32_t slot = scan->session->tables.sites[site].slot;
+	uint32_t part = slot < TABLES_MAX_PROCESSES ? scan->part_of_slot[slot] : NO_PART;
+
+	return part == NO_PART ? NULL : &scan->parts[part];
+}
+
+static uint64_t site_events(const struct session *s, uint32_t site)
+{
+	uint64_t events = 0;
+
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
+		const struct ht_site_counters *c =
+			&s->tables.site_counters[site * s->tables.shards + shard];
+
+		events += load(&c->alloc_count) + load(&c->free_count) + load(&c->failed_count);
+	}
+	return events;
+}
+
+/* Into `events` of the snapshots. */
+static void count_events(struct scan *scan)
+{
+	const struct session *s = scan->session;
+
+	for (uint32_t i = 0; i < scan->part_count; i++) {
+		struct part *part = &scan->parts[i];
+
+		part->snapshot->events = 0;
+		for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
+			const struct ht_process_counters *c =
+				&s->tables.process_counters[part->target->slot * s->tables.shards +
+							    shard];
+
+			part->snapshot->events +=
+				load(&c->untracked_frees) + load(&c->untracked_inherited);
+		}
+	}
+	for (uint32_t site = 0; site < scan->site_count; site++) {
+		struct part *part = part_of_site(scan, site);
+
+		if (part)
+			part->snapshot->events += site_events(s, site);
+	}
+}
+
+/* Which sites are whose, and room for their figures. */
+static int divide_sites(struct scan *scan)
+{
+	const struct session *s = scan->session;
+
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
+		scan->part_of_slot[slot] = NO_PART;
+	for (uint32_t i = 0; i < scan->part_count; i++)
+		scan->part_of_slot[scan->parts[i].target->slot] = i;
+	for (uint32_t site = 0; site < scan->site_count; site++) {
+		struct part *part = part_of_site(scan, site);
+
+		if (part)
+			scan->index_of_site[site] = part->snapshot->site_count++;
+	}
+	for (uint32_t i = 0; i < scan->part_count; i++) {
+		struct part *part = &scan->parts[i];
+		uint32_t n = part->snapshot->site_count;
+
+		part->snapshot->sites = calloc(n + 1UL, sizeof(*part->snapshot->sites));
+		if (s->was_sampled)
+			part->excess = calloc(n + 1UL, sizeof(*part->excess));
+		if (!part->snapshot->sites || (s->was_sampled && !part->excess))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void read_sites(struct scan *scan)
+{
+	for (uint32_t site = 0; site < scan->site_count; site++) {
+		struct part *part = part_of_site(scan, site);
+		struct site_figures *f;
+
+		if (!part)
+			continue;
+		f = &part->snapshot->sites[scan->index_of_site[site]];
+		add_site(scan->session, site, f);
+		part->snapshot->totals.in_flight -= f->samples.alloc_count + f->failed_count;
 	}
 }
 
@@ -297,54 +394,169 @@ static void add_totals(const struct session *s, struct snapshot *snap)
 	}
 }
 
-int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
+static struct snapshot empty_snapshot(const struct session *s, double min_age_s)
 {
-	struct snapshot snap = { .realtime_ns = clock_realtime_ns(),
+	return (struct snapshot){
+		.realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),
 		.min_age_s = min_age_s,
 		.rules = s->rules,
 		.sampled = s->was_sampled,
 		.filtered = s->was_filtered,
-		.site_count = session_sites_used(s),
-		.abandoned_calls = s->abandoned_calls };
-	struct scan scan = { .session = s, .site_count = snap.site_count, .min_age_s = min_age_s };
-	struct live_excess *excess CLEANUP_FREE = NULL;
-	uint64_t before;
+	};
+}
 
-	if (s->was_sampled)
-		scan.excess = excess = calloc(snap.site_count, sizeof(*excess));
-	snap.sites = calloc(snap.site_count, sizeof(*snap.sites));
-	if (!snap.sites || (s->was_sampled && !excess)) {
-		snapshot_release(&snap);
-		return err(-ENOMEM, "out of memory");
+static void finish_part(struct session *s, struct part *part)
+{
+	struct snapshot *snap = part->snapshot;
+
+	add_live_excess(part);
+	snap->skew = snap->events - part->events_before;
+	/* A site whose stack's record is still being written shows without frames this once. */
+	for (uint32_t i = 0; i < snap->site_count; i++)
+		if (snap->sites[i].stack >= s->profile.stack_count)
+			snap->sites[i].stack = 0;
+	add_totals(s, snap);
+	/* A call that ended between the two readings. */
+	if ((int64_t)snap->totals.in_flight < 0)
+		snap->totals.in_flight = 0;
+	if (s->drained || part->target->state == TARGET_ENDED) {
+		snap->abandoned_calls = snap->totals.in_flight;
+		snap->totals.in_flight = 0;
 	}
+}
+
+/* All parts in one pass over each table. */
+static int read_parts(struct scan *scan)
+{
+	struct session *s = (struct session *)scan->session;
+	int error;
+
 	if (!s->drained)
 		session_sweep_calls(s, false);
-	session_look_for_probes(s);
-	snap.removed_probes = s->removed_probes;
-	before = count_events(s, snap.site_count);
-	read_counters(s, &snap);
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		add_site(s, i, &snap.sites[i]);
-	unwinder_figures(&s->tables.unwinder, &snap.unwinder);
-	snap.missed_events = kernel_missed_runs(&s->kernel);
-	scan.sites = snap.sites;
-	scan.now = kernel_birth_clock(&s->kernel);
+	error = divide_sites(scan);
+	if (error)
+		return error;
+	count_events(scan);
+	for (uint32_t i = 0; i < scan->part_count; i++) {
+		struct part *part = &scan->parts[i];
+
+		part->events_before = part->snapshot->events;
+		target_look_for_probes(s, (struct target *)part->target);
+		part->snapshot->removed_probes = part->target->removed_probes;
+		unwinder_figures(&s->tables.unwinder, &part->snapshot->unwinder);
+		part->snapshot->missed_events = kernel_missed_runs(&s->kernel);
+	}
+	/* Ended calls before begun ones: the difference is never too small. */
+	read_sites(scan);
+	for (uint32_t i = 0; i < scan->part_count; i++) {
+		struct totals *t = &scan->parts[i].snapshot->totals;
+		uint64_t ended = t->in_flight;
+
+		read_counters(s, scan->parts[i].target, scan->parts[i].snapshot);
+		t->in_flight += ended;
+	}
+	scan->now = kernel_birth_clock(&s->kernel);
 	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
 		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
-			scan_bucket(&scan, &s->tables.live[segment][b]);
-	add_live_excess(&scan);
-	snap.events = count_events(s, snap.site_count);
-	snap.skew = snap.events - before;
-	if (read_stacks(s)) {
+			scan_bucket(scan, &s->tables.live[segment][b]);
+	count_events(scan);
+	error = read_stacks(s);
+	for (uint32_t i = 0; !error && i < scan->part_count; i++)
+		finish_part(s, &scan->parts[i]);
+	return error;
+}
+
+static int read_into(struct session *s, struct part *parts, uint32_t count)
+{
+	uint32_t *part_of_slot CLEANUP_FREE = calloc(TABLES_MAX_PROCESSES, sizeof(uint32_t));
+	uint32_t *index_of_site CLEANUP_FREE = NULL;
+	struct scan scan = { .session = s,
+		.parts = parts,
+		.part_count = count,
+		.part_of_slot = part_of_slot,
+		.site_count = session_sites_used(s) };
+	int error = -ENOMEM;
+
+	scan.index_of_site = index_of_site = calloc(scan.site_count + 1UL, sizeof(uint32_t));
+	if (part_of_slot && index_of_site)
+		error = read_parts(&scan);
+	for (uint32_t i = 0; i < count; i++)
+		free(parts[i].excess);
+	return error ? err(error, "out of memory") : 0;
+}
+
+int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
+{
+	struct snapshot snap = empty_snapshot(s, min_age_s);
+	struct part part = { .target = session_first(s), .snapshot = &snap };
+	int error = read_into(s, &part, 1);
+
+	if (error)
 		snapshot_release(&snap);
+	else
+		*snapshot = snap;
+	return error;
+}
+
+static double seconds(uint64_t from, uint64_t to)
+{
+	return to > from ? (double)(to - from) / NS_PER_S : 0;
+}
+
+static double age_that_counts(double min_age_s, bool young, double elapsed_s)
+{
+	return young && min_age_s > elapsed_s / 2 ? elapsed_s / 2 : min_age_s;
+}
+
+static void prepare(struct session *s, double min_age_s, bool young, struct reading *r,
+	struct target *t)
+{
+	uint64_t end = t->ended_ns ? t->ended_ns : clock_monotonic_ns();
+
+	*r = (struct reading){ .target = t,
+		.ended = t->ended,
+		.elapsed_s = seconds(t->begun_ns, end),
+		.interval_s = seconds(t->reported_ns, end) };
+	r->snapshot = empty_snapshot(s, age_that_counts(min_age_s, young, r->elapsed_s));
+	t->reported_ns = end;
+}
+
+int session_read_all(struct session *s, double min_age_s, bool young, struct readings *readings)
+{
+	uint32_t count = s->target_count;
+	struct reading *all = calloc(count + 1UL, sizeof(*all));
+	struct part *parts CLEANUP_FREE = calloc(count + 1UL, sizeof(*parts));
+	struct readings made = { all, count };
+	int error;
+
+	if (!all || !parts) {
+		free(all);
 		return err(-ENOMEM, "out of memory");
 	}
-	/* A site whose stack's record is still being written shows without frames this once. */
-	for (uint32_t i = 0; i < snap.site_count; i++)
-		if (snap.sites[i].stack >= s->profile.stack_count)
-			snap.sites[i].stack = 0;
-	add_totals(s, &snap);
-	*snapshot = snap;
-	return 0;
+	for (uint32_t i = 0; i < count; i++) {
+		prepare(s, min_age_s, young, &all[i], s->targets[i]);
+		parts[i] = (struct part){ .target = s->targets[i], .snapshot = &all[i].snapshot };
+	}
+	error = read_into(s, parts, count);
+	if (error)
+		readings_release(&made);
+	else
+		*readings = made;
+	return error;
+}
+
+void session_retire_ended(struct session *s)
+{
+	for (uint32_t i = s->target_count; i-- > 0;)
+		if (s->targets[i]->state == TARGET_ENDED && s->target_count > 1)
+			target_retire(s, s->targets[i]);
+}
+
+void readings_release(struct readings *readings)
+{
+	for (uint32_t i = 0; i < readings->count; i++)
+		snapshot_release(&readings->all[i].snapshot);
+	free(readings->all);
+	*readings = (struct readings){ 0 };
 }

@@ -86,7 +86,9 @@ static int size_all(
 		.index_mask = index - 1,
 		.segment_buckets = t->segment_buckets,
 		.birth_shift = t->birth_shift };
-	*kernel->first = (struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
+	*kernel->first = (struct ht_control){ .next_stack = 1,
+		.next_site = TABLES_MAX_PROCESSES,
+		.slot_mask = TABLES_MAX_PROCESSES - 1 };
 
 	const struct {
 		struct bpf_map *map;
@@ -95,7 +97,9 @@ static int size_all(
 		{ kernel->maps.processes, TABLES_MAX_PROCESSES },
 		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
-		{ kernel->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
+		{ kernel->maps.free_slots, TABLES_MAX_PROCESSES },
+		{ kernel->maps.linked_files, HT_LINKED_FILES },
+		{ kernel->maps.ranges, HT_RANGES_MAX },
 		{ kernel->maps.stacks, stacks },
 		{ kernel->maps.chunks, chunks },
 		{ kernel->maps.sites, sites },
@@ -103,8 +107,8 @@ static int size_all(
 		{ kernel->maps.stack_index, index },
 		{ kernel->maps.site_index, index },
 		{ kernel->maps.threads, HT_THREAD_SLOTS },
-		{ kernel->maps.process_by_tgid, TABLES_MAX_PROCESSES },
-		{ kernel->maps.planned, 4096 },
+		{ kernel->maps.process_by_tgid, 2 * TABLES_MAX_PROCESSES },
+		{ kernel->maps.planned, 8192 },
 		{ kernel->maps.calls, (uint32_t)limits->max_in_flight },
 		{ kernel->maps.scratches, (uint32_t)cpus * HT_SCRATCH_PER_CPU },
 	};
@@ -238,6 +242,8 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->processes = map_whole(t, kernel->maps.processes);
 	t->process_counters = map_whole(t, kernel->maps.process_counters);
 	t->slot_by_tgid = map_whole(t, kernel->maps.slot_by_tgid);
+	t->free_slots = map_whole(t, kernel->maps.free_slots);
+	t->linked_files = map_whole(t, kernel->maps.linked_files);
 	t->ranges = map_whole(t, kernel->maps.ranges);
 	t->stacks = map_whole(t, kernel->maps.stacks);
 	t->chunks = map_whole(t, kernel->maps.chunks);
@@ -245,8 +251,8 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->site_counters = map_whole(t, kernel->maps.site_counters);
 	t->control = map_whole(t, kernel->maps.control);
 	t->threads = map_whole(t, kernel->maps.threads);
-	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->ranges || !t->stacks ||
-		!t->chunks || !t->sites || !t->site_counters || !t->control || !t->threads)
+	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->free_slots ||
+		!t->linked_files || !t->ranges || !t->stacks || !t->chunks || !t->sites || !t->site_counters || !t->control || !t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)
@@ -257,9 +263,59 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));
-	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
+	/* The first one is used first. */
+	for (uint32_t slot = TABLES_MAX_PROCESSES; slot-- > 0;) {
 		t->sites[slot] = (struct ht_site){ .stack = 0, .slot = (uint16_t)slot };
+		tables_give_slot(t, slot, 0);
+	}
+	return extents_init(&t->free_ranges, HT_RANGES_MAX) ? err(-ENOMEM, "out of memory") : 0;
+}
+
+/* For processes that fork before the loader has looked after the last ones. */
+#define OFFERED_SLOTS 128
+
+void tables_offer_slots(struct tables *t)
+{
+	struct ht_control *c = t->control;
+
+	while (t->spare_count &&
+		c->slots_given - __atomic_load_n(&c->slots_taken, __ATOMIC_RELAXED) <
+			OFFERED_SLOTS) {
+		t->free_slots[c->slots_given % TABLES_MAX_PROCESSES] =
+			t->spare_slots[--t->spare_count];
+		__atomic_store_n(&c->slots_given, c->slots_given + 1, __ATOMIC_RELEASE);
+	}
+}
+
+int tables_take_slot(struct tables *t, uint32_t *slot)
+{
+	struct ht_control *c = t->control;
+	uint64_t taken = __atomic_load_n(&c->slots_taken, __ATOMIC_ACQUIRE);
+
+	if (t->spare_count) {
+		*slot = t->spare_slots[--t->spare_count];
+		return 0;
+	}
+	do {
+		if (taken >= c->slots_given)
+			return -ENOSPC;
+		*slot = t->free_slots[taken % TABLES_MAX_PROCESSES];
+	} while (!__atomic_compare_exchange_n(
+		&c->slots_taken, &taken, taken + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	return 0;
+}
+
+void tables_give_slot(struct tables *t, uint32_t slot, uint32_t sites)
+{
+	/* Its sites stay: whoever has the slot next, and does the same, finds them again. */
+	for (uint32_t id = 0; id < sites; id++)
+		if (t->sites[id].slot == slot)
+			memset(&t->site_counters[id * t->shards], 0,
+				t->shards * sizeof(*t->site_counters));
+	memset(&t->process_counters[slot * t->shards], 0,
+		t->shards * sizeof(*t->process_counters));
+	t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
+	t->spare_slots[t->spare_count++] = (uint16_t)slot;
 }
 
 int tables_add_segment(struct tables *t, struct kernel *kernel)
@@ -299,5 +355,6 @@ void tables_unmap(struct tables *t)
 	for (uint32_t i = 0; i < t->segments; i++)
 		close(t->live_fds[i]);
 	unwinder_release(&t->unwinder);
+	extents_release(&t->free_ranges);
 	*t = (struct tables){ 0 };
 }

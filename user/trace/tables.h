@@ -7,10 +7,11 @@
 #include <stddef.h>
 
 #include "../../include/records.h"
+#include "../base/extents.h"
 #include "kernel.h"
 #include "unwinder.h"
 
-#define TABLES_MAX_PROCESSES 8
+#define TABLES_MAX_PROCESSES 1024 /* at once; a power of two */
 
 struct table_limits {
 	uint64_t max_live; /* blocks */
@@ -44,6 +45,8 @@ struct tables {
 	struct ht_process *processes;
 	struct ht_process_counters *process_counters;
 	struct ht_tgid *slot_by_tgid;
+	uint32_t *free_slots;
+	struct ht_linked *linked_files;
 	struct ht_range *ranges;
 	struct ht_stack *stacks;
 	struct ht_chunk *chunks;
@@ -52,7 +55,10 @@ struct tables {
 	struct ht_control *control;
 	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[10 + HT_MAX_SEGMENTS];
+	struct extents free_ranges;
+	uint16_t spare_slots[TABLES_MAX_PROCESSES]; /* free, and not in the ring: the last is used first */
+	uint32_t spare_count;
+	struct mapping mappings[12 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
@@ -78,6 +84,12 @@ int tables_add_segment(struct tables *t, struct kernel *kernel);
  * makes the kernel wait for just that.
  */
 void tables_synchronize(struct tables *t, struct kernel *kernel);
+/* A free slot, its record and counters empty; -ENOSPC: all are in use. */
+int tables_take_slot(struct tables *t, uint32_t *slot);
+/* So many slots are kept where the kernel half can take them. */
+void tables_offer_slots(struct tables *t);
+/* Gives one back that no program uses any more; all that it had is emptied but the live table. */
+void tables_give_slot(struct tables *t, uint32_t slot, uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif
