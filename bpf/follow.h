@@ -81,9 +81,26 @@ static __always_inline void tgid_leave(u32 tgid)
 	bpf_map_delete_elem(&process_by_tgid, &tgid);
 }
 
+#define PID_LEVELS 32 /* MAX_PID_NS_LEVEL of the kernel */
+
+/* The id of a process in the loader's pid namespace. 0: it has none there. */
+static __always_inline u32 pid_for_loader(struct task_struct *task)
+{
+	u32 level = *(volatile u32 *)&control.pid_level & (PID_LEVELS - 1);
+	struct pid *pid = task->thread_pid;
+	struct upid own = {};
+
+	if (!level)
+		return task->tgid;
+	if (level > pid->level)
+		return 0;
+	bpf_probe_read_kernel(&own, sizeof(own), (void *)&pid->numbers + level * sizeof(own));
+	return own.nr;
+}
+
 /* A new record, with the rules of the one that it comes from. NULL: there is no free slot. */
 static __always_inline struct ht_process *process_new(
-	const struct ht_process *from, u32 tgid, u64 mm, enum ht_origin origin)
+	const struct ht_process *from, u32 tgid, u32 pid, u64 mm, enum ht_origin origin)
 {
 	u32 slot = slot_take();
 	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
@@ -91,6 +108,7 @@ static __always_inline struct ht_process *process_new(
 	if (!p)
 		return NULL;
 	p->mm = mm;
+	p->pid = pid;
 	p->by_thread = from->by_thread;
 	p->domains = from->domains;
 	p->selective = from->selective;
@@ -110,7 +128,7 @@ static __always_inline struct ht_process *process_new(
 }
 
 static __always_inline void process_forked(
-	const struct ht_process *parent, u32 tgid, u64 mm, int shares)
+	const struct ht_process *parent, u32 tgid, u32 pid, u64 mm, int shares)
 {
 	struct ht_process *p;
 
@@ -118,9 +136,9 @@ static __always_inline void process_forked(
 		tgid_enter(tgid, parent->slot);
 		return;
 	}
-	if (!parent->follow)
+	if (!parent->follow || !pid)
 		return;
-	p = process_new(parent, tgid, mm, HT_ORIGIN_FORK);
+	p = process_new(parent, tgid, pid, mm, HT_ORIGIN_FORK);
 	if (!p)
 		return;
 	p->generation = parent->generation;
@@ -129,7 +147,8 @@ static __always_inline void process_forked(
 	tell_processes();
 }
 
-static __always_inline void process_executed(struct ht_process *old, u32 tgid, u64 mm, u32 relink)
+static __always_inline void process_executed(
+	struct ht_process *old, u32 tgid, u32 pid, u64 mm, u32 relink)
 {
 	int own = old->tgid == tgid;
 	struct ht_process *p;
@@ -140,7 +159,7 @@ static __always_inline void process_executed(struct ht_process *old, u32 tgid, u
 		old->armed = 1;
 		return;
 	}
-	p = own || old->follow ? process_new(old, tgid, mm, HT_ORIGIN_EXEC) : NULL;
+	p = pid && (own || old->follow) ? process_new(old, tgid, pid, mm, HT_ORIGIN_EXEC) : NULL;
 	if (p) {
 		p->relink = relink;
 		tgid_enter(tgid, p->slot);
@@ -166,7 +185,8 @@ int follow_fork(u64 *ctx)
 	slot = slot_of_tgid(parent->tgid);
 	p = slot ? bpf_map_lookup_elem(&processes, slot) : NULL;
 	if (p && !p->awaits_exec)
-		process_forked(p, child->tgid, (u64)child->mm, child->mm == parent->mm);
+		process_forked(p, child->tgid, pid_for_loader(child), (u64)child->mm,
+			child->mm == parent->mm);
 	return 0;
 }
 
@@ -179,7 +199,7 @@ int follow_exec(u64 *ctx)
 
 	if (p)
 		/* What links are made for is the first thread, whose place the one that calls exec takes. */
-		process_executed(p, tgid, (u64)task->mm, (u32)ctx[1] != tgid);
+		process_executed(p, tgid, pid_for_loader(task), (u64)task->mm, (u32)ctx[1] != tgid);
 	return 0;
 }
 

@@ -46,8 +46,7 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 	struct ht_process_counters *counters;
 	u32 site, role, interval;
 
-	if (!p || !is_accepted(ctx, p) ||
-		(has_pending_returns() && nested_slow(p->slot, regs.sp)))
+	if (!p || !is_accepted(ctx, p) || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
 		return 0;
 	role = bpf_get_attach_cookie(ctx) & 0xff;
 	bytes = requested_bytes(role, &a);

@@ -48,7 +48,20 @@ struct mm_struct {
 	struct uprobes_state uprobes_state;
 };
 
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
 struct task_struct {
+	struct pid *thread_pid;
 	int pid;
 	int tgid;
 	unsigned long sas_ss_sp;

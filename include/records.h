@@ -31,12 +31,12 @@
 #define HT_MAX_SHARDS	      8
 #define HT_SCRATCH_PER_CPU    4
 #define HT_PAGE_BYTES	      4096
-#define HT_STACK_BYTES	      8192 /* of user stack, read at once at most */
-#define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
-#define HT_PC_SETS	      256  /* of two entries, a scratch buffer; a power of two */
-#define HT_RANGES_PER_PROCESS 8192 /* executable mappings, one set of them a process */
+#define HT_STACK_BYTES	      8192  /* of user stack, read at once at most */
+#define HT_STACK_SLACK	      128   /* bytes read beyond what lately was enough */
+#define HT_PC_SETS	      256   /* of two entries, a scratch buffer; a power of two */
+#define HT_RANGES_PER_PROCESS 8192  /* executable mappings, one set of them a process */
 #define HT_RANGES_MAX	      65536 /* of all sets, those included that are being given up */
-#define HT_THREAD_SLOTS	      4096 /* a power of two */
+#define HT_THREAD_SLOTS	      4096  /* a power of two */
 
 enum ht_domain { HT_DOMAIN_HEAP = 0, HT_DOMAIN_MMAP = 1, HT_DOMAIN_PYTHON = 2 };
 
@@ -78,8 +78,8 @@ struct ht_process {
 	__u64 max_bytes;     /* nor those above */
 	__u32 thread;	     /* nor those of other threads; 0 is none */
 	__u32 module;	     /* nor those from other modules; the id + 1, 0 is none */
-	__u32 origin; /* enum ht_origin */
-	__u32 ended;  /* it runs another program now, which has another slot */
+	__u32 origin;	     /* enum ht_origin */
+	__u32 ended;	     /* it runs another program now, which has another slot */
 	/* Written by the loader. */
 	__u32 follow;	   /* children that it forks are traced as well */
 	__u32 awaits_exec; /* it is a process that will become a traced command */
@@ -87,7 +87,8 @@ struct ht_process {
 	/* Of no matter to programs. */
 	__u32 mode;	  /* enum ht_mode */
 	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
-	__u32 relink;      /* it began by exec of a thread that was not the first one */
+	__u32 relink;	  /* it began by exec of a thread that was not the first one */
+	__u32 pid;	  /* as the loader sees it: in its pid namespace; 0: it does not */
 	__u32 origin_slot; /* of the process that forked it, or of the program that ran in it before */
 	/* On their own cache line: the one place that every event of a process writes. */
 	__u64 live_bytes __attribute__((aligned(64)));
@@ -117,8 +118,9 @@ _Static_assert(sizeof(struct ht_tgid) == 16, "place of a tgid");
 struct ht_thread_id {
 	__u32 tgid;
 	__u32 tid;
+	__u32 level; /* of its own pid namespace; 0 is the initial one */
 };
-_Static_assert(sizeof(struct ht_thread_id) == 8, "ids of a thread");
+_Static_assert(sizeof(struct ht_thread_id) == 12, "ids of a thread");
 
 struct ht_process_counters {
 	__u64 started;		   /* allocating calls that were let through to their return */
@@ -366,7 +368,7 @@ struct ht_control {
 	 * Free slots lie in a ring: the loader adds at `given`, which only it writes; both halves take
 	 * at `taken`. The records of free slots are zero but for their number.
 	 */
-	__u32 reserved;
+	__u32 pid_level; /* of the loader's pid namespace */
 	__u64 slots_given;
 	__u64 slots_taken;
 	__u64 processes_missed; /* forked or begun by exec when no slot was free: not traced */
@@ -375,7 +377,7 @@ _Static_assert(sizeof(struct ht_control) == 56, "all of .data.control");
 
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
-	HT_MESSAGE_PROCESSES,	      /* there are processes in `processes` that the loader does not know */
+	HT_MESSAGE_PROCESSES, /* there are processes in `processes` that the loader does not know */
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */

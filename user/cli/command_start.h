@@ -13,7 +13,7 @@
 struct started_command {
 	pid_t pid; /* 0: none */
 	int channel;
-	char *path; /* of its program */
+	char *path;	     /* of its program */
 	struct buffer files; /* texts, each with its NUL: what it will map */
 	const char **file_list;
 	uint32_t file_count;

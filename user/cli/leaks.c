@@ -30,7 +30,8 @@ struct leaks_options {
 	uint64_t thread;
 	bool sample_given;
 	struct rules rules;
-	int link; /* enum link_choice */
+	int link;  /* enum link_choice */
+	int reach; /* 1: all */
 	struct table_limits limits;
 	struct common_options common;
 };
@@ -57,6 +58,7 @@ static const struct option leaks_options[] = {
 	{ "threads", 0, OPTION_FLAG, NULL, "tell apart what each thread requests", AT(rules.by_thread), 0, 0, 0 },
 	{ "module", 0, OPTION_TEXT, "NAME", "follow only requests whose direct caller is in this program or library", AT(rules.module), 0, 0, 0 },
 	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), 0, 0, 0 },
+	{ "reach", 0, OPTION_CHOICE, "auto|all", "all: probes reach all processes, which pay for them; children are counted from their first allocation (auto: with more than four targets of a file)", AT(reach), 0, 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
 	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
@@ -87,7 +89,7 @@ struct run {
 	uint64_t end_ns;      /* UINT64_MAX: none */
 	uint64_t left_out; /* reports that no one was ready to read, or whose names took too long */
 	uint64_t reports;
-	pid_t first; /* the first process */
+	pid_t first;  /* the first process */
 	bool several; /* there has been another one */
 };
 
@@ -156,8 +158,8 @@ static int report(struct run *run, const char *ended)
 	struct report_figures together = common_figures(run, ended), *figures CLEANUP_FREE = NULL;
 	const struct leaks_options *o = run->options;
 	struct readings readings = { 0 };
-	int error = session_read_all(run->session, (double)o->min_age_ns / NS_PER_S,
-		!o->min_age_given, &readings);
+	int error = session_read_all(
+		run->session, (double)o->min_age_ns / NS_PER_S, !o->min_age_given, &readings);
 
 	if (error)
 		return error;
@@ -175,14 +177,14 @@ static int report(struct run *run, const char *ended)
 		figures[i].elapsed_s = r->elapsed_s;
 		figures[i].interval_s = r->interval_s;
 		figures[i].ended = r->ended ? r->ended : ended;
-		process_read_memory(target_process(r->target), figures[i].ended != NULL,
-			&figures[i].memory);
+		process_read_memory(
+			target_process(r->target), figures[i].ended != NULL, &figures[i].memory);
 		add_memory(&together.memory, &figures[i].memory);
 	}
 	run->reported_ns = clock_monotonic_ns();
 	run->reports++;
-	error = reporter_submit(run->reporter, run->session, &readings, figures,
-		run->several ? &together : NULL);
+	error = reporter_submit(
+		run->reporter, run->session, &readings, figures, run->several ? &together : NULL);
 	session_retire_ended(run->session);
 	return error;
 }
@@ -293,11 +295,10 @@ static void tell_armed(const struct run *run)
 	if (count > PIDS_TOLD)
 		buffer_format(&who, "processes=%u", count);
 	for (uint32_t i = 0; count <= PIDS_TOLD && i < count; i++)
-		buffer_format(&who, "%s%d", i ? "," : "pid=",
-			target_process(session_target(run->session, i))->pid);
+		buffer_format(&who, "%s%d",
+			i ? "," : "pid=", target_process(session_target(run->session, i))->pid);
 	dprintf(STDERR_FILENO, "heaptap: armed %s probes=%u mode=%s\n", buffer_string(&who),
-		session_plan(run->session)->count,
-		run->options->rules.sample ? "sample" : "exact");
+		session_plan(run->session)->count, run->options->rules.sample ? "sample" : "exact");
 }
 
 static int start(struct run *run)
@@ -309,6 +310,8 @@ static int start(struct run *run)
 	error = targets_open(&run->targets, &o->targets, &run->session);
 	if (!error)
 		error = session_set_rules(run->session, &o->rules);
+	if (!error && o->reach)
+		session_set_wide(run->session);
 	if (!error)
 		error = session_load(run->session, &o->limits, (enum link_choice)o->link);
 	if (!error)

@@ -199,7 +199,7 @@ static struct report_target target_of(const struct item *item)
 
 static int render_together(const struct report_form *form, struct job *job)
 {
-	struct report_target *targets CLEANUP_FREE = calloc(job->item_count, sizeof(*targets));
+	struct report_target *targets CLEANUP_FREE = calloc(job->item_count + 1UL, sizeof(*targets));
 	struct snapshot sum CLEANUP(snapshot_release) = { 0 };
 	int error = targets ? 0 : -ENOMEM;
 
@@ -222,9 +222,9 @@ static int make_reports_of(const struct report_form *form, struct job *job)
 		error = set_modules(job);
 	for (uint32_t i = 0; !error && i < job->item_count; i++) {
 		struct report_target target = target_of(&job->items[i]);
-		struct leaks_report report = { .targets = &target,
-			.target_count = 1,
-			.figures = &job->items[i].figures };
+		struct leaks_report report = {
+			.targets = &target, .target_count = 1, .figures = &job->items[i].figures
+		};
 
 		error = render(form, job, &report, &job->items[i].snapshot);
 	}

@@ -46,7 +46,8 @@ int targets_check(const struct target_options *o);
 struct targets {
 	const struct target_options *options;
 	struct started_command command;
-	struct table looked_at; /* processes that had nothing to trace: how often they were looked at */
+	struct table
+		looked_at; /* processes that had nothing to trace: how often they were looked at */
 };
 
 /* Makes a session of those that are there. 0 or -errno after a message. */

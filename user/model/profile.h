@@ -110,8 +110,9 @@ struct totals {
 	uint64_t peak_live_bytes;
 	uint64_t failed_count;
 	uint64_t untracked_frees;
-	uint64_t untracked_inherited; /* of these, by a forked child: perhaps of its parent's blocks */
-	uint64_t in_flight; /* calls that have begun and not returned */
+	uint64_t
+		untracked_inherited; /* of these, by a forked child: perhaps of its parent's blocks */
+	uint64_t in_flight;	     /* calls that have begun and not returned */
 	uint64_t
 		truncated_count; /* of the allocations: those whose stack does not reach its root */
 	struct variances variance;

@@ -8,8 +8,8 @@
 #include "../base/clock.h"
 #include "../model/estimate.h"
 
-static void target(
-	struct json *j, const char *key, const struct leaks_report *r, const struct report_target *t)
+static void target(struct json *j, const char *key, const struct leaks_report *r,
+	const struct report_target *t)
 {
 	const struct process *p = t->process;
 	char time[CLOCK_TEXT];

@@ -133,7 +133,7 @@ static void heading(const struct printer *p)
 	if (p->style->link)
 		buffer_format(p->out, " by %s links", r->figures->link);
 	if (r->figures->for_all)
-		buffer_text(p->out, ", which reach all processes");
+		buffer_text(p->out, ", probes in all processes");
 	if (!r->together) {
 		buffer_text(p->out, "  allocator ");
 		allocators(p);

@@ -28,7 +28,7 @@ struct jit {
 	uint32_t slot;
 	pid_t pid;
 	uint32_t turn; /* of the slot: which process has it */
-	int root; /* of the process; -1: none */
+	int root;      /* of the process; -1: none */
 	struct perfmap_owner owner;
 	struct stat seen;     /* the map as it was read last */
 	uint32_t version;     /* one more each time that it has changed */

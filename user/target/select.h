@@ -12,8 +12,9 @@
 /* A process is meant when it is as all of these say. */
 struct selection {
 	bool all;
-	const char *comm;   /* NULL: whatever its name */
-	const char *cgroup; /* itself or those below: a path in a hierarchy, or of a mounted one; NULL: any */
+	const char *comm; /* NULL: whatever its name */
+	const char *
+		cgroup; /* itself or those below: a path in a hierarchy, or of a mounted one; NULL: any */
 };
 
 /* Is the line of /proc/PID/cgroup, without its newline, of this cgroup or one below? */

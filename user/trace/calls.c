@@ -24,7 +24,8 @@ uint64_t session_in_flight(const struct session *s)
 		finished += __atomic_load_n(
 			&s->tables.process_counters[i].finished_uncounted, __ATOMIC_ACQUIRE);
 	for (uint32_t i = 0; i < rows; i++)
-		started += __atomic_load_n(&s->tables.process_counters[i].started, __ATOMIC_ACQUIRE);
+		started +=
+			__atomic_load_n(&s->tables.process_counters[i].started, __ATOMIC_ACQUIRE);
 	return started - finished;
 }
 

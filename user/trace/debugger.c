@@ -67,7 +67,8 @@ void target_look_for_probes(struct session *s, struct target *t)
 	gone = probes_gone(s, t, memory);
 	close(memory);
 	/* The target may have called exec meanwhile, and has our files no more at those addresses, or without probes. */
-	if (!gone || target_record(s, t)->ended || target_after_exec(s, t) || process_ended(&t->process))
+	if (!gone || target_record(s, t)->ended || target_after_exec(s, t) ||
+		process_ended(&t->process))
 		return;
 	if (!t->removed_probes)
 		warn("%u probes are gone from the memory of pid %d: a debugger took them out with "

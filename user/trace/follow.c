@@ -15,6 +15,7 @@
 
 int follow_open(struct session *s)
 {
+	s->tables.control->pid_level = tasks_own_level();
 	for (int i = 0; i < KERNEL_FOLLOW; i++) {
 		s->follow_links[i] = bpf_program__attach(s->kernel.follow[i]);
 		if (!s->follow_links[i]) {
@@ -105,7 +106,7 @@ static int adopt(struct session *s, uint32_t slot)
 	struct ht_process *record = &s->tables.processes[slot];
 	struct target *from = target_of_slot(s, record->origin_slot), *t = target_add(s);
 	struct buffer unsaid CLEANUP_BUFFER = { 0 };
-	pid_t pid = (pid_t)record->tgid;
+	pid_t pid = (pid_t)record->pid;
 	int error;
 
 	if (!t)

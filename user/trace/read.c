@@ -168,9 +168,9 @@ struct scan {
 	struct part *parts;
 	uint32_t part_count;
 	uint32_t *part_of_slot;
-	uint32_t site_count;	  /* of the session */
+	uint32_t site_count;	 /* of the session */
 	uint32_t *index_of_site; /* in the sites of its part */
-	uint32_t now;		  /* birth units */
+	uint32_t now;		 /* birth units */
 };
 
 /* w (w-1), the share of a sampled block in the variance of a sum: include/sampling.h. */
@@ -509,8 +509,8 @@ static double age_that_counts(double min_age_s, bool young, double elapsed_s)
 	return young && min_age_s > elapsed_s / 2 ? elapsed_s / 2 : min_age_s;
 }
 
-static void prepare(struct session *s, double min_age_s, bool young, struct reading *r,
-	struct target *t)
+static void prepare(
+	struct session *s, double min_age_s, bool young, struct reading *r, struct target *t)
 {
 	uint64_t end = t->ended_ns ? t->ended_ns : clock_monotonic_ns();
 

@@ -97,8 +97,8 @@ static bool has_thread(const struct session *s, uint32_t tid)
 int session_set_rules(struct session *s, const struct rules *rules)
 {
 	if (rules->thread && !has_thread(s, rules->thread))
-		return err(-ESRCH, "pid %d has no thread %u", session_process(s)->pid,
-			rules->thread);
+		return err(
+			-ESRCH, "pid %d has no thread %u", session_process(s)->pid, rules->thread);
 	if (!rules->sample_bytes || rules->sample_bytes & (rules->sample_bytes - 1) ||
 		rules->sample_bytes > 1ULL << HT_INTERVAL_MAX_LOG2)
 		return err(-EINVAL, "the sampling interval must be a power of two");

@@ -17,16 +17,13 @@
 
 bool session_reaches_all(const struct session *s)
 {
-	for (uint32_t i = 0; i < s->linked_file_count; i++)
-		if (s->linked_files[i].for_all)
-			return true;
-	return false;
+	return s->reaches_all;
 }
 
 static void publish_check(struct session *s)
 {
-	__atomic_store_n(&s->tables.control->check_links, s->ambiguous || s->exchanging,
-		__ATOMIC_RELEASE);
+	__atomic_store_n(
+		&s->tables.control->check_links, s->ambiguous || s->exchanging, __ATOMIC_RELEASE);
 }
 
 /* Overlay mounts over one lower directory show one file under two devices: its links fire for both. */
@@ -58,8 +55,8 @@ static int64_t number_of(struct session *s, uint32_t module)
 		return err(-ENOMEM, "out of memory");
 	s->linked_files = all;
 	for (uint32_t i = 0; i < n && !s->ambiguous; i++)
-		s->ambiguous = may_be_one(
-			&s->image.modules[all[i].module], &s->image.modules[module]);
+		s->ambiguous =
+			may_be_one(&s->image.modules[all[i].module], &s->image.modules[module]);
 	all[n] = (struct linked_file){ .module = module };
 	s->tables.linked_files[n] = (struct ht_linked){ .module = module };
 	s->linked_file_count++;
@@ -73,28 +70,21 @@ static int attach(struct session *s, uint32_t number, pid_t pid)
 	uint64_t tag = (uint64_t)number << HT_COOKIE_FILE_SHIFT |
 		       (uint64_t)!pid << HT_COOKIE_FOR_ALL_SHIFT;
 
-	return links_attach(&s->links, &s->kernel, &s->plan, module, &s->image.modules[module],
-		pid, tag);
+	return links_attach(
+		&s->links, &s->kernel, &s->plan, module, &s->image.modules[module], pid, tag);
 }
 
-static void tell_wide(struct session *s, const struct target *t, uint32_t module)
+void scope_tell_reach(struct session *s)
 {
-	const char *path = s->image.modules[module].path;
-
-	if (s->told_wide)
+	if (!s->reaches_all || s->told_reach)
 		return;
-	s->told_wide = true;
-	if (process_live_thread(&t->process) != t->process.pid)
-		info("the main thread of pid %d has exited: probes reach all processes on the same "
-		     "files, and count targets only",
-			t->process.pid);
-	else if (s->kernel.for_all)
+	s->told_reach = true;
+	if (s->kernel.for_all)
 		info("the kernel's probes for one process miss its threads: they reach all "
 		     "processes on the same files, and count targets only");
 	else
-		info("probes reach all processes that use %s: those that are no targets pay for "
-		     "two traps at each malloc and free",
-			path);
+		info("probes reach all processes that use the same allocators: those that are no "
+		     "targets pay for two traps at each malloc and free");
 }
 
 static uint32_t users_of(const struct session *s, uint32_t module)
@@ -102,8 +92,8 @@ static uint32_t users_of(const struct session *s, uint32_t module)
 	uint32_t users = 0;
 
 	for (uint32_t i = 0; i < s->target_count; i++)
-		users += s->targets[i]->state == TARGET_TRACED &&
-			 target_maps(s->targets[i], module);
+		users +=
+			s->targets[i]->state == TARGET_TRACED && target_maps(s->targets[i], module);
 	return users;
 }
 
@@ -116,12 +106,11 @@ static bool is_linked(const struct session *s, uint32_t module)
 }
 
 /* One link for all, instead of those for single processes. */
-static int widen(struct session *s, struct target *t, uint32_t number)
+static int widen(struct session *s, uint32_t number)
 {
 	struct linked_file *file = &s->linked_files[number];
 	int error;
 
-	tell_wide(s, t, file->module);
 	/* While both are there, one of them counts: first the old ones, then, by one store, the new one. */
 	if (is_linked(s, file->module)) {
 		s->exchanging = true;
@@ -132,7 +121,7 @@ static int widen(struct session *s, struct target *t, uint32_t number)
 	if (error)
 		return error;
 	__atomic_store_n(&s->tables.linked_files[number].for_all, 1, __ATOMIC_RELEASE);
-	file->for_all = true;
+	file->for_all = s->reaches_all = true;
 	s->closing_since_ns = clock_monotonic_ns();
 	return links_move_module(&s->links, file->module, &s->closing);
 }
@@ -154,11 +143,11 @@ static int attach_module(struct session *s, struct target *t, uint32_t module)
 	if (s->linked_files[number].for_all)
 		return 0;
 	if (s->kernel.kind == LINK_PERF && process_live_thread(&t->process) != pid)
-		return widen(s, t, (uint32_t)number);
+		return widen(s, (uint32_t)number);
 	if (links_has(&s->links, module, pid))
 		return 0;
 	if (wants_wide(s, t, module))
-		return widen(s, t, (uint32_t)number);
+		return widen(s, (uint32_t)number);
 	return attach(s, (uint32_t)number, pid);
 }
 
@@ -208,8 +197,7 @@ void scope_leave(struct session *s, const struct target *t)
 
 void scope_clean_up(struct session *s)
 {
-	if (!s->closing.count ||
-		clock_monotonic_ns() - s->closing_since_ns < DRAIN_MS * NS_PER_MS)
+	if (!s->closing.count || clock_monotonic_ns() - s->closing_since_ns < DRAIN_MS * NS_PER_MS)
 		return;
 	links_close(&s->closing);
 	s->exchanging = false;

@@ -294,7 +294,9 @@ int session_attach(struct session *s)
 	if (error)
 		warn("the kernel does not tell of fork and exec (%s): children are not followed",
 			strerror(-error));
-	return attach_targets(s);
+	error = attach_targets(s);
+	scope_tell_reach(s);
+	return error;
 }
 
 static void arm(struct session *s, struct target *t)
@@ -343,8 +345,7 @@ void session_disarm(struct session *s)
 	}
 	s->armed = false;
 	for (uint32_t i = 0; i < s->target_count; i++)
-		__atomic_store_n(
-			&target_record(s, s->targets[i])->armed, 0, __ATOMIC_RELEASE);
+		__atomic_store_n(&target_record(s, s->targets[i])->armed, 0, __ATOMIC_RELEASE);
 	/* After this no program runs that saw a process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&

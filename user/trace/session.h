@@ -75,7 +75,7 @@ const struct plan *session_plan(const struct session *s);
 const struct image *session_image(const struct session *s);
 /* How probes are attached: "session", "multi" or "perf". */
 const char *session_link_name(const struct session *s);
-/* Are there links that reach all processes? Those that are no targets pay for them too. */
+/* Were there links that reach all processes? Those that are no targets pay for them too. */
 bool session_reaches_all(const struct session *s);
 /* Modules and stacks known so far; grows with each session_read(). */
 const struct profile *session_profile(const struct session *s);
@@ -90,8 +90,8 @@ bool target_maps(const struct target *t, uint32_t module);
 uint64_t session_missed_processes(const struct session *s);
 
 enum session_event {
-	SESSION_DEADLINE, /* the time has come */
-	SESSION_READY,	  /* one of the caller's descriptors is: its revents says so */
+	SESSION_DEADLINE,    /* the time has come */
+	SESSION_READY,	     /* one of the caller's descriptors is: its revents says so */
 	SESSION_TARGET_EXIT, /* the last one has exited */
 	SESSION_TARGET_EXEC, /* another program runs in the only one, and the kernel half does not follow that */
 };

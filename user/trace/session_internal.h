@@ -46,7 +46,8 @@ struct linked_file {
 };
 
 struct session {
-	struct target **targets; /* those that go on, and those whose last figures are not read yet */
+	struct target *
+		*targets; /* those that go on, and those whose last figures are not read yet */
 	uint32_t target_count;
 	struct image image; /* modules of all targets; its ranges are of the target read last */
 	struct plan plan;
@@ -56,11 +57,12 @@ struct session {
 	struct ring_buffer *messages;
 	struct tables tables;
 	struct links links, closing;
-	uint64_t closing_since_ns; /* of the newest of them */
+	uint64_t closing_since_ns;	  /* of the newest of them */
 	struct linked_file *linked_files; /* by the number in their cookies */
 	uint32_t linked_file_count;
 	bool wide;	 /* links are for all processes from the start */
-	bool told_wide;	 /* that others pay too */
+	bool reaches_all; /* some are, or were */
+	bool told_reach; /* that others pay too */
 	bool ambiguous;	 /* two files may be one */
 	bool exchanging; /* links for single processes are giving way to one for all */
 	struct sideband sideband;
@@ -70,10 +72,10 @@ struct session {
 	bool follow_exec;		/* programs that run in a target by exec are targets */
 	bool follow;			/* children that it forks too */
 	bool follows;			/* the kernel half tells of fork and exec */
-	bool expecting;			/* more targets may be added: it does not end with the last one */
+	bool expecting; /* more targets may be added: it does not end with the last one */
 	struct bpf_link *follow_links[KERNEL_FOLLOW];
-	uint32_t generation;		/* of the ranges in the kernel: none is given twice */
-	struct extent *given_up;	/* ranges that a walk may still look at */
+	uint32_t generation;	 /* of the ranges in the kernel: none is given twice */
+	struct extent *given_up; /* ranges that a walk may still look at */
 	uint32_t given_up_count;
 	bool armed;
 	bool drained;	     /* no call is in flight any more: what has not returned never will */
@@ -117,6 +119,8 @@ static inline struct target *session_first(const struct session *s)
 
 /* Links for each allocator that the target has mapped, as far as there are none. 0 or -errno. */
 int scope_attach(struct session *s, struct target *t);
+/* Says once that others pay too, when they do. */
+void scope_tell_reach(struct session *s);
 /* One for the target on all files that `from` has mapped: what it runs will most likely map them. */
 int scope_attach_ahead(struct session *s, struct target *t, const struct target *from);
 /* Lets go of what the target alone was linked by. */

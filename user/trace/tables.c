@@ -252,7 +252,8 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->control = map_whole(t, kernel->maps.control);
 	t->threads = map_whole(t, kernel->maps.threads);
 	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->free_slots ||
-		!t->linked_files || !t->ranges || !t->stacks || !t->chunks || !t->sites || !t->site_counters || !t->control || !t->threads)
+		!t->linked_files || !t->ranges || !t->stacks || !t->chunks || !t->sites ||
+		!t->site_counters || !t->control || !t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)
@@ -312,8 +313,7 @@ void tables_give_slot(struct tables *t, uint32_t slot, uint32_t sites)
 		if (t->sites[id].slot == slot)
 			memset(&t->site_counters[id * t->shards], 0,
 				t->shards * sizeof(*t->site_counters));
-	memset(&t->process_counters[slot * t->shards], 0,
-		t->shards * sizeof(*t->process_counters));
+	memset(&t->process_counters[slot * t->shards], 0, t->shards * sizeof(*t->process_counters));
 	t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
 	t->spare_slots[t->spare_count++] = (uint16_t)slot;
 }

@@ -56,7 +56,8 @@ struct tables {
 	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
 	struct extents free_ranges;
-	uint16_t spare_slots[TABLES_MAX_PROCESSES]; /* free, and not in the ring: the last is used first */
+	uint16_t spare_slots
+		[TABLES_MAX_PROCESSES]; /* free, and not in the ring: the last is used first */
 	uint32_t spare_count;
 	struct mapping mappings[12 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;

@@ -307,8 +307,8 @@ static void leave_tgid(struct session *s, uint32_t tgid, uint32_t slot)
 	/* Another program that runs in it may have a slot by now. */
 	if (bpf_map_lookup_elem(fd, &tgid, &now) || now != slot)
 		return;
-	__atomic_compare_exchange_n((uint64_t *)(void *)place, &word, 0, false, __ATOMIC_RELEASE,
-		__ATOMIC_RELAXED);
+	__atomic_compare_exchange_n(
+		(uint64_t *)(void *)place, &word, 0, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 	bpf_map_delete_elem(fd, &tgid);
 }
 

@@ -11,10 +11,10 @@
 #include "session_internal.h"
 #include "truth.h"
 
-#define POLL_MS		50  /* how soon new code is known */
-#define START_UP_MS	5   /* the same, of a program that has just begun */
-#define START_UP_NS	(500 * NS_PER_MS)
-#define REFRESH_MS	200 /* the least time between two readings of the mappings of a process */
+#define POLL_MS	    50 /* how soon new code is known */
+#define START_UP_MS 5  /* the same, of a program that has just begun */
+#define START_UP_NS (500 * NS_PER_MS)
+#define REFRESH_MS  200 /* the least time between two readings of the mappings of a process */
 
 /* --- mappings ---------------------------------------------------------------------------------- */
 
@@ -188,6 +188,7 @@ static int look_after(struct session *s)
 	if (!s->follows && s->target_count == 1 && target_record(s, session_first(s))->ended)
 		return SESSION_TARGET_EXEC;
 	scope_clean_up(s);
+	scope_tell_reach(s);
 	return refresh_stale(s);
 }
 
@@ -214,8 +215,7 @@ static int wait_once(
 	if (!fds)
 		return err(-ENOMEM, "out of memory");
 	memcpy(fds, wanted, count * sizeof(*wanted));
-	fds[count] =
-		(struct pollfd){ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN };
+	fds[count] = (struct pollfd){ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN };
 	for (uint32_t i = 0; i < s->target_count; i++)
 		ends[i] = (struct pollfd){
 			.fd = s->targets[i]->state == TARGET_TRACED ? s->targets[i]->process.pidfd
