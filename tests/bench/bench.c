@@ -70,6 +70,7 @@ static const struct section {
 	{ "pairs", bench_pairs },
 	{ "attach", bench_attach },
 	{ "tables", bench_tables },
+	{ "targets", bench_targets },
 	{ "parser", bench_parser },
 	{ "symbols", bench_symbols },
 };

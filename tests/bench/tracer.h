@@ -22,6 +22,9 @@ struct tracer {
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	const char *link, uint64_t *armed_ns);
 
+/* The same with all arguments, the path first. */
+int tracer_start_with(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns);
+
 /* Does it take this --link here? What it says against it goes to stderr. */
 bool tracer_takes_link(const char *path, pid_t target, const char *link);
 

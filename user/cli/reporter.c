@@ -199,7 +199,8 @@ static struct report_target target_of(const struct item *item)
 
 static int render_together(const struct report_form *form, struct job *job)
 {
-	struct report_target *targets CLEANUP_FREE = calloc(job->item_count + 1UL, sizeof(*targets));
+	struct report_target *targets CLEANUP_FREE =
+		calloc(job->item_count + 1UL, sizeof(*targets));
 	struct snapshot sum CLEANUP(snapshot_release) = { 0 };
 	int error = targets ? 0 : -ENOMEM;
 
@@ -228,7 +229,7 @@ static int make_reports_of(const struct report_form *form, struct job *job)
 
 		error = render(form, job, &report, &job->items[i].snapshot);
 	}
-	return error || !job->together ? error : render_together(form, job);
+	return error || !job->together || !job->item_count ? error : render_together(form, job);
 }
 
 static void *make_reports(void *context)

@@ -60,11 +60,11 @@ struct session {
 	uint64_t closing_since_ns;	  /* of the newest of them */
 	struct linked_file *linked_files; /* by the number in their cookies */
 	uint32_t linked_file_count;
-	bool wide;	 /* links are for all processes from the start */
+	bool wide;	  /* links are for all processes from the start */
 	bool reaches_all; /* some are, or were */
-	bool told_reach; /* that others pay too */
-	bool ambiguous;	 /* two files may be one */
-	bool exchanging; /* links for single processes are giving way to one for all */
+	bool told_reach;  /* that others pay too */
+	bool ambiguous;	  /* two files may be one */
+	bool exchanging;  /* links for single processes are giving way to one for all */
 	struct sideband sideband;
 	struct profile profile;
 	struct rules rules;
