@@ -157,6 +157,7 @@ static __always_inline void process_executed(
 		old->mm = mm;
 		old->awaits_exec = 0;
 		old->armed = 1;
+		tell_processes();
 		return;
 	}
 	p = pid && (own || old->follow) ? process_new(old, tgid, pid, mm, HT_ORIGIN_EXEC) : NULL;

@@ -106,7 +106,7 @@ static const struct option options[] = {
 static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
 	"             [--attaches 10] [--heaptap build/heaptap] [--quick]\n"
-	"             [--only pairs,attach,tables,parser,symbols]\n";
+	"             [--only pairs,attach,tables,targets,parser,symbols]\n";
 
 static int parse_number(
 	const char *text, unsigned long low, unsigned long high, unsigned long *number)

@@ -120,8 +120,8 @@ start_in_root() {
 	tell_group go
 	wait_group_done
 	detach
-	report_of "${PIDS[0]}" | jq -e '.target.allocators == [{name: "musl", module: "/lib/ld-musl-x86_64.so.1",
-		build_id: .target.allocators[0].build_id}]'
+	report_of "${PIDS[0]}" | jq -e '[.target.allocators[].name] == ["musl"]
+		and (.target.allocators[0].module | endswith("/lib/ld-musl-x86_64.so.1"))'
 	report_of "${PIDS[1]}" | jq -e '[.target.allocators[].name] == ["glibc"]'
 	compare_process "${PIDS[0]}" "$root/truth"
 	compare_process "${PIDS[1]}" "$TRUTH.1"

@@ -247,6 +247,29 @@ load programs
 	quit_workload
 }
 
+# Bytes of the kernel's tables that a process holds.
+table_bytes() {
+	cat /proc/"$1"/fdinfo/* 2>/dev/null | awk '/^map_type:/{map = 1} /^pos:/{map = 0}
+		/^memlock:/ && map {bytes += $2} END {print bytes + 0}'
+}
+
+@test "--all with 200 processes: none is missed, and the tables take no more than 150 MiB" {
+	local i
+
+	start_group_of deep 200 --depth 3 --pairs 40
+	trace_processes --all
+	tell_group go
+	wait_group_done
+	(($(table_bytes "$HT_PID") > 1 << 20))
+	(($(table_bytes "$HT_PID") <= 150 << 20))
+	detach
+	[[ $(jq -s --argjson pids "[$(IFS=,; echo "${PIDS[*]}")]" 'map(select(.scope == "process")
+		| select([.target.pid] | inside($pids)) | select(.totals.alloc_count == 40 and .totals.live_count == 0))
+		| length' "$HT_OUT") == 200 ]]
+	adds_up
+	tell_group quit
+}
+
 @test "usage: kinds of target do not go together" {
 	run -2 "$HEAPTAP" leaks
 	run -2 "$HEAPTAP" leaks -p 1 --all

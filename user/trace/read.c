@@ -20,6 +20,28 @@ static uint64_t load(const __u64 *counter)
 	return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
+/*
+ * A frame of a program whose mappings were not known yet when it called: they are by now. What has no file stays raw.
+ */
+static uint64_t named_frame(const struct session *s, uint64_t frame)
+{
+	const struct target *t = NULL;
+	uint64_t address = ht_frame_raw_address(frame);
+
+	if (ht_frame_tag(frame) != HT_FRAME_RAW)
+		return frame;
+	for (uint32_t i = 0; i < s->target_count; i++)
+		if (s->targets[i]->slot == ht_frame_raw_slot(frame))
+			t = s->targets[i];
+	for (uint32_t i = 0; t && t->known && i < t->range_count; i++) {
+		const struct ht_range *r = &t->ranges[i];
+
+		if (address >= r->start && address < r->end && r->module != HT_MODULE_NONE)
+			return ht_frame_native(HT_FRAME_CALL, r->module, address - r->bias);
+	}
+	return frame;
+}
+
 /* The stacks that the profile does not have yet. */
 static int read_stacks(struct session *s)
 {
@@ -41,7 +63,8 @@ static int read_stacks(struct session *s)
 			uint32_t chunk = stack->first_chunk + i / HT_CHUNK_FRAMES;
 
 			if (chunk < chunks)
-				frames[i] = s->tables.chunks[chunk].frames[i % HT_CHUNK_FRAMES];
+				frames[i] = named_frame(s,
+					s->tables.chunks[chunk].frames[i % HT_CHUNK_FRAMES]);
 		}
 		if (profile_add_stack(&s->profile, frames, n, stack->flags))
 			return -ENOMEM;
