@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Reading the tables into a snapshot. Programs may run meanwhile: counters are read before the live
+ * Reading the tables into snapshots, one a target. Programs may run meanwhile: counters are read before the live
  * table is scanned, and events counted on both sides of it, so that the report can say how much the
  * two may differ.
  */
@@ -13,163 +13,7 @@
 #include "../base/cleanup.h"
 #include "../base/clock.h"
 #include "../base/err.h"
-#include "session_internal.h"
-
-static uint64_t load(const __u64 *counter)
-{
-	return __atomic_load_n(counter, __ATOMIC_RELAXED);
-}
-
-/*
- * A frame of a program whose mappings were not known yet when it called: they are by now. What has no file stays raw.
- */
-static uint64_t named_frame(const struct session *s, uint64_t frame)
-{
-	const struct target *t = NULL;
-	uint64_t address = ht_frame_raw_address(frame);
-
-	if (ht_frame_tag(frame) != HT_FRAME_RAW)
-		return frame;
-	for (uint32_t i = 0; i < s->target_count; i++)
-		if (s->targets[i]->slot == ht_frame_raw_slot(frame))
-			t = s->targets[i];
-	for (uint32_t i = 0; t && t->known && i < t->range_count; i++) {
-		const struct ht_range *r = &t->ranges[i];
-
-		if (address >= r->start && address < r->end && r->module != HT_MODULE_NONE)
-			return ht_frame_native(HT_FRAME_CALL, r->module, address - r->bias);
-	}
-	return frame;
-}
-
-/* The stacks that the profile does not have yet. */
-static int read_stacks(struct session *s)
-{
-	uint32_t used = __atomic_load_n(&s->tables.control->next_stack, __ATOMIC_ACQUIRE);
-	uint32_t most = bpf_map__max_entries(s->kernel.maps.stacks);
-	uint32_t chunks = bpf_map__max_entries(s->kernel.maps.chunks);
-
-	if (used > most)
-		used = most;
-	for (uint32_t id = s->profile.stack_count; id < used; id++) {
-		const struct ht_stack *stack = &s->tables.stacks[id];
-		uint16_t n = stack->native_frames;
-		uint64_t frames[HT_MAX_FRAMES + 1] = { 0 };
-
-		/* An id is given before its record is written: the next reading has it. */
-		if (id && !__atomic_load_n(&stack->hash, __ATOMIC_ACQUIRE) && s->armed)
-			break;
-		for (uint16_t i = 0; i < n && i < HT_MAX_FRAMES; i++) {
-			uint32_t chunk = stack->first_chunk + i / HT_CHUNK_FRAMES;
-
-			if (chunk < chunks)
-				frames[i] = named_frame(s,
-					s->tables.chunks[chunk].frames[i % HT_CHUNK_FRAMES]);
-		}
-		if (profile_add_stack(&s->profile, frames, n, stack->flags))
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-/* Weights and sizes add up in fixed point, and are rounded once. */
-static uint64_t whole(uint64_t excess, int bits)
-{
-	return (excess + (1ULL << (bits - 1))) >> bits;
-}
-
-/* What was sampled stands for more than itself: makes estimates of counts, and says how good they are. */
-static void add_excess(const struct session *s, uint32_t id, struct site_figures *f)
-{
-	struct ht_site_counters sum = { 0 };
-
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_site_counters *c =
-			&s->tables.site_counters[id * s->tables.shards + shard];
-
-		sum.free_excess_count += load(&c->free_excess_count);
-		sum.free_excess_bytes += load(&c->free_excess_bytes);
-		sum.alloc_excess_count += load(&c->alloc_excess_count);
-		sum.alloc_excess_bytes += load(&c->alloc_excess_bytes);
-		sum.free_variance_count += load(&c->free_variance_count);
-		sum.free_variance_bytes += load(&c->free_variance_bytes);
-		sum.alloc_variance_count += load(&c->alloc_variance_count);
-		sum.alloc_variance_bytes += load(&c->alloc_variance_bytes);
-	}
-	f->alloc_count += whole(sum.alloc_excess_count, 16);
-	f->alloc_bytes += whole(sum.alloc_excess_bytes, 8);
-	f->free_count += whole(sum.free_excess_count, 16);
-	f->free_bytes += whole(sum.free_excess_bytes, 8);
-	f->variance.alloc_count = (double)sum.alloc_variance_count;
-	f->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
-	f->variance.free_count = (double)sum.free_variance_count;
-	f->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
-}
-
-static void add_site(const struct session *s, uint32_t id, struct site_figures *f)
-{
-	const struct ht_site *site = &s->tables.sites[id];
-
-	*f = (struct site_figures){
-		.stack = site->stack, .domain = site->domain, .thread = site->thread
-	};
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_site_counters *c =
-			&s->tables.site_counters[id * s->tables.shards + shard];
-
-		/*
-		 * Frees first: a block freed between two reads must not make a negative live count.
-		 */
-		f->free_count += load(&c->free_count);
-		f->free_bytes += load(&c->free_bytes);
-		f->alloc_count += load(&c->alloc_count);
-		f->alloc_bytes += load(&c->alloc_bytes);
-		f->failed_count += load(&c->failed_count);
-		f->temporary_count += load(&c->temporary_count);
-		f->temporary_bytes += load(&c->temporary_bytes);
-	}
-	f->samples.alloc_count = f->alloc_count;
-	f->samples.alloc_bytes = f->alloc_bytes;
-	f->samples.free_count = f->free_count;
-	f->samples.free_bytes = f->free_bytes;
-	if (s->was_sampled)
-		add_excess(s, id, f);
-}
-
-static void read_counters(
-	const struct session *s, const struct target *target, struct snapshot *snap)
-{
-	struct totals *t = &snap->totals;
-	uint64_t excess_count = 0, excess_bytes = 0, started = 0, uncounted = 0;
-
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_process_counters *c =
-			&s->tables.process_counters[target->slot * s->tables.shards + shard];
-
-		t->untracked_frees += load(&c->untracked_frees) + load(&c->untracked_inherited);
-		t->untracked_inherited += load(&c->untracked_inherited);
-		uncounted += load(&c->finished_uncounted);
-		started += load(&c->started);
-		excess_count += load(&c->lost_excess_count);
-		excess_bytes += load(&c->lost_excess_bytes);
-		for (int i = 0; i < HT_LOST_REASONS; i++) {
-			snap->lost[i] += load(&c->lost_count[i]);
-			t->lost_count += load(&c->lost_count[i]);
-			t->lost_bytes += load(&c->lost_bytes[i]);
-		}
-		for (int i = 0; i < HT_UNATTRIBUTED_REASONS; i++)
-			snap->unattributed[i] += load(&c->unattributed[i]);
-		for (int i = 0; i < HT_UNWIND_REASONS; i++)
-			snap->unwind[i] += load(&c->unwind[i]);
-	}
-	t->samples.lost_count = t->lost_count;
-	t->samples.lost_bytes = t->lost_bytes;
-	t->lost_count += whole(excess_count, 16);
-	t->lost_bytes += whole(excess_bytes, 8);
-	t->peak_live_bytes = load(&s->tables.processes[target->slot].peak_live_bytes);
-	/* What of these has ended is taken off by site: read_sites(). */
-	t->in_flight = started - uncounted;
-}
+#include "read_internal.h"
 
 /* Of a site's live blocks: struct ht_weight, added up. */
 struct live_excess {
@@ -234,10 +78,10 @@ static void add_live_excess(struct part *part)
 		f->samples.live_bytes = f->live_bytes;
 		if (!part->excess)
 			continue;
-		f->live_count += whole(part->excess[i].live.count, 16);
-		f->live_bytes += whole(part->excess[i].live.bytes, 8);
-		f->aged_count += whole(part->excess[i].aged.count, 16);
-		f->aged_bytes += whole(part->excess[i].aged.bytes, 8);
+		f->live_count += read_whole(part->excess[i].live.count, 16);
+		f->live_bytes += read_whole(part->excess[i].live.bytes, 8);
+		f->aged_count += read_whole(part->excess[i].aged.count, 16);
+		f->aged_bytes += read_whole(part->excess[i].aged.bytes, 8);
 	}
 }
 
@@ -304,7 +148,8 @@ static uint64_t site_events(const struct session *s, uint32_t site)
 		const struct ht_site_counters *c =
 			&s->tables.site_counters[site * s->tables.shards + shard];
 
-		events += load(&c->alloc_count) + load(&c->free_count) + load(&c->failed_count);
+		events += table_load(&c->alloc_count) + table_load(&c->free_count) +
+			  table_load(&c->failed_count);
 	}
 	return events;
 }
@@ -323,8 +168,8 @@ static void count_events(struct scan *scan)
 				&s->tables.process_counters[part->target->slot * s->tables.shards +
 							    shard];
 
-			part->snapshot->events +=
-				load(&c->untracked_frees) + load(&c->untracked_inherited);
+			part->snapshot->events += table_load(&c->untracked_frees) +
+						  table_load(&c->untracked_inherited);
 		}
 	}
 	for (uint32_t site = 0; site < scan->site_count; site++) {
@@ -372,48 +217,8 @@ static void read_sites(struct scan *scan)
 		if (!part)
 			continue;
 		f = &part->snapshot->sites[scan->index_of_site[site]];
-		add_site(scan->session, site, f);
+		read_site(scan->session, site, f);
 		part->snapshot->totals.in_flight -= f->samples.alloc_count + f->failed_count;
-	}
-}
-
-static void add_samples(struct totals *t, const struct site_figures *f)
-{
-	t->samples.alloc_count += f->samples.alloc_count;
-	t->samples.alloc_bytes += f->samples.alloc_bytes;
-	t->samples.free_count += f->samples.free_count;
-	t->samples.free_bytes += f->samples.free_bytes;
-	t->samples.live_count += f->samples.live_count;
-	t->samples.live_bytes += f->samples.live_bytes;
-	t->variance.alloc_count += f->variance.alloc_count;
-	t->variance.alloc_bytes += f->variance.alloc_bytes;
-	t->variance.free_count += f->variance.free_count;
-	t->variance.free_bytes += f->variance.free_bytes;
-	t->variance.live_count += f->variance.live_count;
-	t->variance.live_bytes += f->variance.live_bytes;
-	t->variance.aged_count += f->variance.aged_count;
-	t->variance.aged_bytes += f->variance.aged_bytes;
-}
-
-static void add_totals(const struct session *s, struct snapshot *snap)
-{
-	struct totals *t = &snap->totals;
-
-	for (uint32_t i = 0; i < snap->site_count; i++) {
-		const struct site_figures *f = &snap->sites[i];
-
-		t->alloc_count += f->alloc_count;
-		t->alloc_bytes += f->alloc_bytes;
-		t->free_count += f->free_count;
-		t->free_bytes += f->free_bytes;
-		t->failed_count += f->failed_count;
-		t->live_count += f->live_count;
-		t->live_bytes += f->live_bytes;
-		t->aged_count += f->aged_count;
-		t->aged_bytes += f->aged_bytes;
-		add_samples(t, f);
-		if (s->profile.stacks[f->stack].flags & HT_STACK_TRUNCATED)
-			t->truncated_count += f->alloc_count;
 	}
 }
 
@@ -439,7 +244,7 @@ static void finish_part(struct session *s, struct part *part)
 	for (uint32_t i = 0; i < snap->site_count; i++)
 		if (snap->sites[i].stack >= s->profile.stack_count)
 			snap->sites[i].stack = 0;
-	add_totals(s, snap);
+	read_totals(s, snap);
 	/* A call that ended between the two readings. */
 	if ((int64_t)snap->totals.in_flight < 0)
 		snap->totals.in_flight = 0;
