@@ -189,6 +189,7 @@ static int render(const struct report_form *form, struct job *job, struct leaks_
 		leaks_render_json(report, &job->text);
 	else
 		leaks_render_text(report, &form->style, &job->text);
+	report->selection = NULL; /* it ends here */
 	return buffer_failed(&job->text) ? -ENOMEM : 0;
 }
 
