@@ -38,7 +38,8 @@ static __noinline u32 slot_take(void)
 {
 	for (u32 i = 0; i < SLOT_ATTEMPTS; i++) {
 		u64 taken = *(volatile u64 *)&control.slots_taken;
-		u32 place = taken & control.slot_mask, *slot;
+		u32 place = taken & control.slot_mask;
+		u64 *slot;
 
 		if (taken >= *(volatile u64 *)&control.slots_given)
 			break;

@@ -29,7 +29,7 @@ struct ht_control control SEC(".data.control");
 HT_ARRAY(processes, struct ht_process);			/* by slot */
 HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
 HT_ARRAY(slot_by_tgid, struct ht_tgid);
-HT_ARRAY(free_slots, u32);
+HT_ARRAY(free_slots, u64); /* a ring; the kernel rounds elements up to 8 bytes */
 HT_ARRAY(linked_files, struct ht_linked);	  /* by the number of a file in cookies */
 HT_ARRAY(ranges, struct ht_range);		  /* sets of them, each sorted by address */
 HT_ARRAY(stacks, struct ht_stack);		  /* dense */

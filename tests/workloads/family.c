@@ -8,6 +8,8 @@
  *         spawn   children that run this program, by posix_spawn
  *         exec    the process itself runs this program
  *
+ * Forked children begin after --wait MS, the parent makes one each --pause MS.
+ *
  * --truth FILE is the parent's; children write FILE.1, FILE.2 ... and say "child N PID" once their heap rests.
  */
 #define _GNU_SOURCE
@@ -25,7 +27,7 @@ static const char *const names[SITES] = { "site_parent", "site_child", "site_sha
 #define INHERITED_MAX 10
 #define STACK_BYTES   65536
 
-static uint64_t children = 3, rounds = 1000, child, pause_ms;
+static uint64_t children = 3, rounds = 1000, child, pause_ms, wait_ms;
 static const char *truth, *via = "fork", *program;
 static struct wl_tally tally;
 static void *inherited[INHERITED_MAX];
@@ -85,6 +87,7 @@ __attribute__((noreturn)) static void rest(uint64_t number)
 __attribute__((noreturn)) static void be_child(uint64_t number)
 {
 	memset(&tally, 0, sizeof(tally));
+	wl_sleep_ns(wait_ms * 1000000);
 	use_heap(SITE_child, site_child);
 	for (int i = 0; i < INHERITED_MAX; i++) {
 		free(inherited[i]);
@@ -161,6 +164,7 @@ int main(int argc, char **argv)
 		{ "--rounds", &rounds, NULL, NULL },
 		{ "--child", &child, NULL, NULL },
 		{ "--pause", &pause_ms, NULL, NULL },
+		{ "--wait", &wait_ms, NULL, NULL },
 		{ "--via", NULL, &via, NULL },
 		{ "--truth", NULL, &truth, NULL },
 		{ NULL, NULL, NULL, NULL },

@@ -88,7 +88,7 @@ static bool left_behind(struct session *s, const struct target *t, const struct 
 static struct target *caller(const struct session *s, uint32_t slot)
 {
 	for (uint32_t i = 0; i < s->target_count; i++)
-		if (s->targets[i]->slot == slot)
+		if (s->targets[i]->has_slot && s->targets[i]->slot == slot)
 			return s->targets[i];
 	return NULL;
 }

@@ -17,7 +17,7 @@ static uint64_t named_frame(const struct session *s, uint64_t frame)
 	if (ht_frame_tag(frame) != HT_FRAME_RAW)
 		return frame;
 	for (uint32_t i = 0; i < s->target_count; i++)
-		if (s->targets[i]->slot == ht_frame_raw_slot(frame))
+		if (s->targets[i]->has_slot && s->targets[i]->slot == ht_frame_raw_slot(frame))
 			t = s->targets[i];
 	for (uint32_t i = 0; t && t->known && i < t->range_count; i++) {
 		const struct ht_range *r = &t->ranges[i];

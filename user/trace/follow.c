@@ -40,7 +40,7 @@ void follow_close(struct session *s)
 static struct target *target_of_slot(const struct session *s, uint32_t slot)
 {
 	for (uint32_t i = 0; i < s->target_count; i++)
-		if (s->targets[i]->slot == slot)
+		if (s->targets[i]->has_slot && s->targets[i]->slot == slot)
 			return s->targets[i];
 	return NULL;
 }
@@ -112,6 +112,7 @@ static int adopt(struct session *s, uint32_t slot)
 	if (!t)
 		return err(-ENOMEM, "out of memory");
 	t->slot = slot;
+	t->has_slot = true;
 	t->begun_ns = t->reported_ns = clock_monotonic_ns();
 	t->tasks.tgid = record->tgid;
 	t->tasks.pid = pid;
@@ -158,7 +159,7 @@ int follow_processes(struct session *s)
 		}
 	}
 	for (uint32_t i = 0; i < s->target_count; i++)
-		if (target_record(s, s->targets[i])->ended)
+		if (s->targets[i]->has_slot && target_record(s, s->targets[i])->ended)
 			target_end(s, s->targets[i], "target_exec");
 	tables_offer_slots(&s->tables);
 	if (control->processes_missed && !s->told_missed) {

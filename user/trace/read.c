@@ -30,6 +30,9 @@ struct part {
 
 #define NO_PART UINT32_MAX
 
+/* So many ended targets are not left until the next report. */
+#define ENDED_MAX 64
+
 struct scan {
 	const struct session *session;
 	struct part *parts;
@@ -337,48 +340,93 @@ static double age_that_counts(double min_age_s, bool young, double elapsed_s)
 	return young && min_age_s > elapsed_s / 2 ? elapsed_s / 2 : min_age_s;
 }
 
-static void prepare(
-	struct session *s, double min_age_s, bool young, struct reading *r, struct target *t)
+static double min_age_of(const struct session *s, const struct target *t)
 {
 	uint64_t end = t->ended_ns ? t->ended_ns : clock_monotonic_ns();
 
-	*r = (struct reading){ .target = t,
-		.ended = t->ended,
-		.elapsed_s = seconds(t->begun_ns, end),
-		.interval_s = seconds(t->reported_ns, end) };
-	r->snapshot = empty_snapshot(s, age_that_counts(min_age_s, young, r->elapsed_s));
-	t->reported_ns = end;
+	return age_that_counts(s->min_age_s, s->young, seconds(t->begun_ns, end));
+}
+
+/* Into `last`: the last figures of those that have ended since, and with `all` what the others have now. */
+static int read_targets(struct session *s, bool all)
+{
+	struct part *parts CLEANUP_FREE = calloc(s->target_count + 1UL, sizeof(*parts));
+	uint32_t count = 0;
+	int error;
+
+	if (!parts)
+		return err(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		struct target *t = s->targets[i];
+
+		if (t->read || (!all && t->state != TARGET_ENDED))
+			continue;
+		t->last = empty_snapshot(s, min_age_of(s, t));
+		parts[count++] = (struct part){ .target = t, .snapshot = &t->last };
+	}
+	error = count ? read_into(s, parts, count) : 0;
+	for (uint32_t i = 0; i < s->target_count; i++)
+		s->targets[i]->read |= s->targets[i]->state == TARGET_ENDED;
+	return error;
+}
+
+int read_ended(struct session *s)
+{
+	uint32_t ended = 0;
+	int error;
+
+	for (uint32_t i = 0; i < s->target_count; i++)
+		ended += s->targets[i]->state == TARGET_ENDED && !s->targets[i]->read;
+	if (ended < ENDED_MAX)
+		return 0;
+	error = read_targets(s, false);
+	if (error)
+		return error;
+	target_free_slots(s);
+	/* Of processes that came and went without an event there is nothing to say. */
+	for (uint32_t i = s->target_count; i-- > 1;)
+		if (s->targets[i]->read && !s->targets[i]->last.events)
+			target_drop(s, s->targets[i]);
+	return 0;
 }
 
 int session_read_all(struct session *s, double min_age_s, bool young, struct readings *readings)
 {
 	uint32_t count = s->target_count;
 	struct reading *all = calloc(count + 1UL, sizeof(*all));
-	struct part *parts CLEANUP_FREE = calloc(count + 1UL, sizeof(*parts));
-	struct readings made = { all, count };
 	int error;
 
-	if (!all || !parts) {
-		free(all);
+	if (!all)
 		return err(-ENOMEM, "out of memory");
+	s->min_age_s = min_age_s;
+	s->young = young;
+	error = read_targets(s, true);
+	if (error) {
+		free(all);
+		return error;
 	}
 	for (uint32_t i = 0; i < count; i++) {
-		prepare(s, min_age_s, young, &all[i], s->targets[i]);
-		parts[i] = (struct part){ .target = s->targets[i], .snapshot = &all[i].snapshot };
+		struct target *t = s->targets[i];
+		uint64_t end = t->ended_ns ? t->ended_ns : clock_monotonic_ns();
+
+		all[i] = (struct reading){ .target = t,
+			.ended = t->ended,
+			.elapsed_s = seconds(t->begun_ns, end),
+			.interval_s = seconds(t->reported_ns, end),
+			.snapshot = t->last };
+		t->last = (struct snapshot){ 0 };
+		t->reported_ns = end;
 	}
-	error = read_into(s, parts, count);
-	if (error)
-		readings_release(&made);
-	else
-		*readings = made;
-	return error;
+	*readings = (struct readings){ all, count };
+	return 0;
 }
 
 void session_retire_ended(struct session *s)
 {
+	target_free_slots(s);
 	for (uint32_t i = s->target_count; i-- > 0;)
-		if (s->targets[i]->state == TARGET_ENDED && s->target_count > 1)
-			target_retire(s, s->targets[i]);
+		if (s->targets[i]->read && s->target_count > 1)
+			target_drop(s, s->targets[i]);
 }
 
 void readings_release(struct readings *readings)

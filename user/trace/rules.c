@@ -79,7 +79,8 @@ void target_publish_rules(struct session *s, struct target *t)
 void session_publish_rules(struct session *s)
 {
 	for (uint32_t i = 0; i < s->target_count; i++)
-		target_publish_rules(s, s->targets[i]);
+		if (s->targets[i]->has_slot)
+			target_publish_rules(s, s->targets[i]);
 }
 
 static bool has_thread(const struct session *s, uint32_t tid)

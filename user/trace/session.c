@@ -153,6 +153,14 @@ static bool is_traced(const struct session *s, pid_t pid)
 	return false;
 }
 
+/* One that has counted nothing: without its slot it is only to be dropped. */
+static void forget(struct session *s, struct target *t)
+{
+	target_end(s, t, "target_exit");
+	t->read = true;
+	target_free_slots(s);
+}
+
 static int begin_late(struct session *s, struct target *t)
 {
 	int error = seccomp_check(&t->process);
@@ -163,8 +171,7 @@ static int begin_late(struct session *s, struct target *t)
 		return error;
 	error = scope_attach(s, t);
 	if (error) {
-		target_end(s, t, "target_exit");
-		target_retire(s, t);
+		forget(s, t);
 		return error;
 	}
 	__atomic_store_n(&target_record(s, t)->armed, 1, __ATOMIC_RELEASE);
@@ -194,8 +201,7 @@ int session_add(struct session *s, pid_t pid)
 	}
 	if (!error && s->armed)
 		error = begin_late(s, t);
-	/* Retired already, when it came to nothing late. */
-	if (error && s->target_count > before)
+	if (error)
 		target_drop(s, t);
 	return error;
 }
@@ -276,8 +282,8 @@ static int attach_targets(struct session *s)
 			i++;
 			continue;
 		}
-		target_end(s, t, "target_exit");
-		target_retire(s, t);
+		forget(s, t);
+		target_drop(s, t);
 	}
 	return 0;
 }
@@ -345,7 +351,9 @@ void session_disarm(struct session *s)
 	}
 	s->armed = false;
 	for (uint32_t i = 0; i < s->target_count; i++)
-		__atomic_store_n(&target_record(s, s->targets[i])->armed, 0, __ATOMIC_RELEASE);
+		if (s->targets[i]->has_slot)
+			__atomic_store_n(
+				&target_record(s, s->targets[i])->armed, 0, __ATOMIC_RELEASE);
 	/* After this no program runs that saw a process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&

@@ -22,6 +22,9 @@ struct target {
 	enum target_state state;
 	const char *ended; /* why, once it has */
 	uint32_t slot;
+	bool has_slot;
+	bool read; /* it has ended, and its last figures are below */
+	struct snapshot last;
 	struct process process;
 	struct tasks tasks;	 /* the process under the ids that the kernel half sees */
 	struct ht_range *ranges; /* where the session's modules lie in it */
@@ -81,6 +84,8 @@ struct session {
 	bool drained;	     /* no call is in flight any more: what has not returned never will */
 	uint32_t calls_seen; /* records in flight at the last sweep */
 	bool told_missed;
+	double min_age_s; /* as asked for last */
+	bool young;
 };
 
 /* --- targets.c ------------------------------------------------------------------------------- */
@@ -102,8 +107,8 @@ int target_publish(struct session *s, struct target *t);
 int target_publish_ranges(struct session *s, struct target *t);
 /* It ended: nothing counts from now on. `why` is a constant. */
 void target_end(struct session *s, struct target *t, const char *why);
-/* After its last figures have been read: its slot is free for another one. */
-void target_retire(struct session *s, struct target *t);
+/* Slots of those whose last figures have been read are free for others. */
+void target_free_slots(struct session *s);
 
 static inline struct ht_process *target_record(const struct session *s, const struct target *t)
 {
@@ -136,6 +141,11 @@ int follow_open(struct session *s);
 void follow_close(struct session *s);
 /* Takes note of processes that the kernel half has found. 0 or -errno after a message. */
 int follow_processes(struct session *s);
+
+/* --- read.c ----------------------------------------------------------------------------------- */
+
+/* Reads the last figures of targets that have ended, when many have: others need their slots. 0 or -errno. */
+int read_ended(struct session *s);
 
 /* --- others ------------------------------------------------------------------------------------- */
 

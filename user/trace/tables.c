@@ -235,8 +235,50 @@ static int draw_first_samples(struct tables *t)
 	return 0;
 }
 
+static void forget_sites(struct tables *t, const bool *slots, uint32_t sites)
+{
+	/* The sites stay: whoever has the slot next, and does the same, finds them again. */
+	for (uint32_t id = 0; id < sites; id++)
+		if (slots[t->sites[id].slot])
+			memset(&t->site_counters[id * t->shards], 0,
+				t->shards * sizeof(*t->site_counters));
+}
+
+static void forget_blocks(struct tables *t, const bool *slots)
+{
+	for (uint32_t segment = 0; segment < t->segments; segment++) {
+		for (uint32_t b = 0; b < t->segment_buckets; b++) {
+			struct ht_bucket *bucket = &t->live[segment][b];
+
+			for (int way = 0; way < HT_BUCKET_BLOCKS; way++) {
+				uint64_t key = bucket->keys[way];
+
+				if ((key & HT_KEY_STATE_MASK) == HT_KEY_LIVE &&
+					slots[ht_key_slot(key)])
+					__atomic_store_n(&bucket->keys[way], 0, __ATOMIC_RELEASE);
+			}
+		}
+	}
+}
+
+void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites)
+{
+	forget_sites(t, slots, sites);
+	forget_blocks(t, slots);
+	/* The lowest is used first. */
+	for (uint32_t slot = TABLES_MAX_PROCESSES; slot-- > 0;) {
+		if (!slots[slot])
+			continue;
+		memset(&t->process_counters[slot * t->shards], 0,
+			t->shards * sizeof(*t->process_counters));
+		t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
+		t->spare_slots[t->spare_count++] = (uint16_t)slot;
+	}
+}
+
 int tables_map(struct tables *t, struct kernel *kernel)
 {
+	bool all[TABLES_MAX_SLOTS] = { false };
 	int error;
 
 	t->processes = map_whole(t, kernel->maps.processes);
@@ -264,11 +306,11 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));
-	/* The first one is used first. */
-	for (uint32_t slot = TABLES_MAX_PROCESSES; slot-- > 0;) {
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++) {
 		t->sites[slot] = (struct ht_site){ .stack = 0, .slot = (uint16_t)slot };
-		tables_give_slot(t, slot, 0);
+		all[slot] = true;
 	}
+	tables_give_slots(t, all, 0);
 	return extents_init(&t->free_ranges, HT_RANGES_MAX) ? err(-ENOMEM, "out of memory") : 0;
 }
 
@@ -300,22 +342,10 @@ int tables_take_slot(struct tables *t, uint32_t *slot)
 	do {
 		if (taken >= c->slots_given)
 			return -ENOSPC;
-		*slot = t->free_slots[taken % TABLES_MAX_PROCESSES];
+		*slot = (uint32_t)t->free_slots[taken % TABLES_MAX_PROCESSES];
 	} while (!__atomic_compare_exchange_n(
 		&c->slots_taken, &taken, taken + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	return 0;
-}
-
-void tables_give_slot(struct tables *t, uint32_t slot, uint32_t sites)
-{
-	/* Its sites stay: whoever has the slot next, and does the same, finds them again. */
-	for (uint32_t id = 0; id < sites; id++)
-		if (t->sites[id].slot == slot)
-			memset(&t->site_counters[id * t->shards], 0,
-				t->shards * sizeof(*t->site_counters));
-	memset(&t->process_counters[slot * t->shards], 0, t->shards * sizeof(*t->process_counters));
-	t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
-	t->spare_slots[t->spare_count++] = (uint16_t)slot;
 }
 
 int tables_add_segment(struct tables *t, struct kernel *kernel)

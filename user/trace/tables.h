@@ -3,6 +3,7 @@
 #ifndef HEAPTAP_TABLES_H
 #define HEAPTAP_TABLES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stddef.h>
 
@@ -11,7 +12,8 @@
 #include "kernel.h"
 #include "unwinder.h"
 
-#define TABLES_MAX_PROCESSES 1024 /* at once; a power of two */
+#define TABLES_MAX_PROCESSES 1024  /* at once; a power of two */
+#define TABLES_MAX_SLOTS     65536 /* that a key or a site can name */
 
 struct table_limits {
 	uint64_t max_live; /* blocks */
@@ -45,7 +47,7 @@ struct tables {
 	struct ht_process *processes;
 	struct ht_process_counters *process_counters;
 	struct ht_tgid *slot_by_tgid;
-	uint32_t *free_slots;
+	uint64_t *free_slots;
 	struct ht_linked *linked_files;
 	struct ht_range *ranges;
 	struct ht_stack *stacks;
@@ -89,8 +91,8 @@ void tables_synchronize(struct tables *t, struct kernel *kernel);
 int tables_take_slot(struct tables *t, uint32_t *slot);
 /* So many slots are kept where the kernel half can take them. */
 void tables_offer_slots(struct tables *t);
-/* Gives one back that no program uses any more; all that it had is emptied but the live table. */
-void tables_give_slot(struct tables *t, uint32_t slot, uint32_t sites);
+/* Gives back those that no program uses any more; all that they had is emptied. */
+void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif

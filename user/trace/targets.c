@@ -55,6 +55,7 @@ void target_free(struct target *t)
 {
 	tasks_close(&t->tasks);
 	process_close(&t->process);
+	snapshot_release(&t->last);
 	free(t->ranges);
 	free(t);
 }
@@ -322,6 +323,7 @@ int target_publish(struct session *s, struct target *t)
 	if (tables_take_slot(&s->tables, &t->slot))
 		return err(-ENOSPC, "%d processes are traced already: no more fit",
 			TABLES_MAX_PROCESSES);
+	t->has_slot = true;
 	p = target_record(s, t);
 	p->slot = (uint16_t)t->slot;
 	p->start_time = t->process.start_ticks;
@@ -348,29 +350,31 @@ void target_end(struct session *s, struct target *t, const char *why)
 	scope_leave(s, t);
 }
 
-/* Nobody else knows these blocks any more: their process has ended. */
-static void forget_blocks(struct session *s, uint32_t slot)
+void target_free_slots(struct session *s)
 {
-	for (uint32_t segment = 0; segment < s->tables.segments; segment++) {
-		for (uint32_t b = 0; b < s->tables.segment_buckets; b++) {
-			struct ht_bucket *bucket = &s->tables.live[segment][b];
+	bool slots[TABLES_MAX_SLOTS] = { false };
+	uint32_t count = 0;
 
-			for (int way = 0; way < HT_BUCKET_BLOCKS; way++)
-				if (ht_key_slot(bucket->keys[way]) == slot &&
-					(bucket->keys[way] & HT_KEY_STATE_MASK) == HT_KEY_LIVE)
-					__atomic_store_n(&bucket->keys[way], 0, __ATOMIC_RELEASE);
-		}
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		struct target *t = s->targets[i];
+
+		if (!t->read || !t->has_slot)
+			continue;
+		slots[t->slot] = true;
+		t->has_slot = false;
+		count++;
 	}
-}
-
-void target_retire(struct session *s, struct target *t)
-{
-	struct extent ranges = t->published;
-	uint32_t slot = t->slot;
-
+	if (!count)
+		return;
+	/* No program counts for them any more. */
 	tables_synchronize(&s->tables, &s->kernel);
-	forget_blocks(s, slot);
-	target_drop(s, t);
-	tables_give_slot(&s->tables, slot, session_sites_used(s));
-	give_up_ranges(s, ranges);
+	tables_give_slots(&s->tables, slots, session_sites_used(s));
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		struct target *t = s->targets[i];
+
+		if (!t->has_slot && t->published.count)
+			give_up_ranges(s, t->published);
+		if (!t->has_slot)
+			t->published.count = 0;
+	}
 }

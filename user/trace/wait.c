@@ -183,10 +183,13 @@ static int look_after(struct session *s)
 	sideband_read(&s->sideband, on_sideband, s);
 	/* The kernel half sees it too, also when records were lost. */
 	for (uint32_t i = 0; i < s->target_count; i++)
-		if (!s->follows && target_after_exec(s, s->targets[i]))
+		if (!s->follows && s->targets[i]->has_slot && target_after_exec(s, s->targets[i]))
 			target_record(s, s->targets[i])->ended = 1;
 	if (!s->follows && s->target_count == 1 && target_record(s, session_first(s))->ended)
 		return SESSION_TARGET_EXEC;
+	error = read_ended(s);
+	if (error)
+		return error;
 	scope_clean_up(s);
 	scope_tell_reach(s);
 	return refresh_stale(s);
