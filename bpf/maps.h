@@ -29,12 +29,12 @@ struct ht_control control SEC(".data.control");
 HT_ARRAY(processes, struct ht_process);			/* by slot */
 HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
 HT_ARRAY(slot_by_tgid, struct ht_tgid);
-HT_ARRAY(free_slots, u64); /* a ring; the kernel rounds elements up to 8 bytes */
-HT_ARRAY(linked_files, struct ht_linked);	  /* by the number of a file in cookies */
-HT_ARRAY(ranges, struct ht_range);		  /* sets of them, each sorted by address */
-HT_ARRAY(stacks, struct ht_stack);		  /* dense */
-HT_ARRAY(chunks, struct ht_chunk);		  /* dense: frames of the stacks */
-HT_ARRAY(sites, struct ht_site);		  /* dense */
+HT_ARRAY(free_slots, u64);		  /* a ring; the kernel rounds elements up to 8 bytes */
+HT_ARRAY(linked_files, struct ht_linked); /* by the number of a file in cookies */
+HT_ARRAY(ranges, struct ht_range);	  /* sets of them, each sorted by address */
+HT_ARRAY(stacks, struct ht_stack);	  /* dense */
+HT_ARRAY(chunks, struct ht_chunk);	  /* dense: frames of the stacks */
+HT_ARRAY(sites, struct ht_site);	  /* dense */
 HT_ARRAY(site_counters, struct ht_site_counters); /* by site * shards + shard */
 HT_ARRAY(stack_index, u64); /* open addressing: hash >> 32 << 32 | stack + 1 */
 HT_ARRAY(site_index, u64);
