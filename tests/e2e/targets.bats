@@ -312,7 +312,7 @@ table_bytes() {
 
 @test "postgres: a backend a connection" {
 	start_postgres
-	trace_processes -p "$PROGRAM_PID" --every 300ms
+	trace_processes -p "$PROGRAM_PID" --every 300ms --reach all
 	for _ in 1 2 3 4 5 6 7 8; do
 		[[ $(sql -c "select count(*) from (select md5(i::text) from generate_series(1, 20000) i) x") == 20000 ]]
 	done
