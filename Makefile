@@ -46,7 +46,7 @@ BARE_CFLAGS := -O2 -g -fomit-frame-pointer -pthread -Wall -Wextra -Werror
 RUSTC    ?= rustc
 WORKLOADS := $(patsubst tests/workloads/%.c,build/workloads/%,$(wildcard tests/workloads/*.c)) \
              $(patsubst tests/workloads/%.cc,build/workloads/%,$(wildcard tests/workloads/*.cc)) \
-             build/workloads/exact-static build/workloads/exact-stripped \
+             build/workloads/exact-static build/workloads/exact-stripped build/workloads/growth-stripped \
              build/workloads/steer build/workloads/bare build/workloads/bare-cxx build/workloads/bare-late \
              build/workloads/bare-late-library.so $(if $(shell which $(RUSTC)),build/workloads/bare-rust)
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
@@ -98,9 +98,10 @@ $(BUILD)/unit/%: tests/unit/%.c $(BUILD)/core.a | $(BUILD)/unit/
 	$(call say,CC,$<)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $< $(BUILD)/core.a -lcmocka $(CORE_LIBS) -o $@
 
+$(BUILD)/kernel/test_links: LDFLAGS += -Wl,--wrap=pthread_create,--wrap=pthread_join
 $(BUILD)/kernel/%: tests/kernel/%.c $(TRACE_OBJS) $(BUILD)/core.a | $(BUILD)/kernel/
 	$(call say,CC,$<)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) -Wl,--wrap=pthread_create,--wrap=pthread_join $^ -lcmocka $(LIBS) -o $@
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
 
 build/workloads/%: tests/workloads/%.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$<)
@@ -133,6 +134,10 @@ build/workloads/bare-rust: tests/workloads/bare/bare-rust.rs | build/workloads/
 build/workloads/exact-static: tests/workloads/exact.c tests/workloads/workload.h | build/workloads/
 	$(call say,CC,$@)
 	$(Q)$(CC) $(WORKLOAD_CFLAGS) -static $< -o $@
+
+build/workloads/growth-stripped: tests/workloads/growth.c tests/workloads/workload.h | build/workloads/
+	$(call say,CC,$@)
+	$(Q)$(CC) $(WORKLOAD_CFLAGS) -static -s $< -o $@
 
 build/workloads/exact-stripped: build/workloads/exact-static
 	$(Q)strip -s $< -o $@
@@ -210,7 +215,7 @@ bench-programs: deps-tests
 	$(Q)tests/bench/programs.sh $(BENCH)
 
 bench: deps-tests
-	$(Q)$(MAKE) --no-print-directory all build/bench/bench build/bench/stacks
+	$(Q)$(MAKE) --no-print-directory all build/bench/bench build/bench/stacks build/workloads/many
 	$(Q)build/bench/bench --heaptap build/heaptap $(BENCH)
 
 # --- the rest -----------------------------------------------------------------------------------

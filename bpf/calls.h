@@ -198,7 +198,7 @@ static __noinline void tell_pressure(void)
 		return;
 	}
 	m->kind = HT_MESSAGE_LIVE_PRESSURE;
-	m->segments = used;
+	m->subject = used;
 	bpf_ringbuf_submit(m, 0);
 }
 
@@ -415,40 +415,25 @@ static __always_inline u32 site_of_caller(const struct ht_regs *regs, const stru
 	return site;
 }
 
-static __always_inline void free_begin(struct pt_regs *ctx)
+static __always_inline void free_sampled(struct ht_process *p, u64 address)
 {
-	u64 pid_tgid = current_pid_tgid(), address = ctx->di, key;
-	struct ht_thread *thread;
-	struct ht_process *p;
-	struct ht_process_counters *counters;
 	struct ht_block block = {};
-	int temporary, again;
 
-	if (!address)
-		return;
-	p = current_process(pid_tgid);
-	if (!p || !is_accepted(ctx, p))
-		return;
-	/*
-	 * The plan may have placed the probe behind pushes: the cookie's second byte undoes them.
-	 */
-	if (has_pending_returns() &&
-		nested_slow(
-			p->slot, ctx->sp + (bpf_get_attach_cookie(ctx) >> 8 & 0xff) * sizeof(u64)))
-		return;
-	key = ht_key(p->slot, address);
-	if (p->interval_log2) {
-		/* Nearly all are of blocks that were never followed: one cache line, and done. */
-		if (storable(address) && live_take(key, &block))
-			count_free(p, &block, 0);
-		return;
-	}
-	thread = thread_of(pid_tgid);
-	if (!thread)
-		return;
-	temporary = thread->allocated == key;
+	/* Nearly all are of blocks that were never followed: one cache line, and done. */
+	if (storable(address) && live_take(ht_key(p->slot, address), &block))
+		count_free(p, &block, 0);
+}
+
+static __always_inline void free_exactly(
+	struct ht_process *p, struct ht_thread *thread, u64 address)
+{
+	u64 key = ht_key(p->slot, address);
+	struct ht_process_counters *counters;
+	int temporary = thread->allocated == key;
 	/* A free that only passes the block on to another one, which is probed too. */
-	again = thread->freed == key;
+	int again = thread->freed == key;
+	struct ht_block block = {};
+
 	if (temporary)
 		thread->allocated = 0;
 	thread->freed = key;
@@ -459,6 +444,39 @@ static __always_inline void free_begin(struct pt_regs *ctx)
 	counters = again ? NULL : counters_of_slot(p->slot);
 	if (counters)
 		count_untracked(p, counters);
+}
+
+static __always_inline void free_begin(struct pt_regs *ctx)
+{
+	u64 pid_tgid = current_pid_tgid(), address = ctx->di, begun_ns = 0;
+	struct ht_thread *thread;
+	struct ht_process *p;
+
+	if (!address)
+		return;
+	p = current_process(pid_tgid);
+	if (!p || !is_accepted(ctx, p))
+		return;
+	/*
+	 * The plan may have placed the probe behind pushes: the cookie's second byte undoes them.
+	 */
+	if (has_pending_returns() &&
+		nested_slow(p->slot,
+			ctx->sp + (bpf_get_attach_cookie(ctx) >> 8 & 0xff) * sizeof(u64))) {
+		pulse_idle(p->slot);
+		return;
+	}
+	thread = thread_of(pid_tgid);
+	if (!thread)
+		return;
+	if (pulse_turn(thread))
+		begun_ns = pulse_begin(p->slot, HT_PULSE_FREE);
+	if (p->interval_log2)
+		free_sampled(p, address);
+	else
+		free_exactly(p, thread, address);
+	if (begun_ns)
+		pulse_end(p->slot, HT_PULSE_FREE, begun_ns);
 }
 
 #endif

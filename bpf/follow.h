@@ -21,11 +21,10 @@ static __always_inline void tell_processes(void)
 	if (!m)
 		return;
 	m->kind = HT_MESSAGE_PROCESSES;
-	m->segments = 0;
+	m->subject = 0;
 	bpf_ringbuf_submit(m, 0);
 }
 
-#define SLOT_NONE     0xffffffffU
 #define SLOT_ATTEMPTS 64
 
 static __noinline int slot_claim(u64 from)

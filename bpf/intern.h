@@ -223,24 +223,13 @@ __noinline u32 site_intern(u32 scratch_index, u64 key, u32 slot, u32 domain, u32
 
 #define SITE_PROBES 2 /* before the slow half takes over, which looks further */
 
-/*
- * The site of a call: captures the stack above a function whose first instruction is about to run, and
- * finds or makes its site. In line: on some CPUs each call and return costs 10 ns.
- */
-static __always_inline u32 site_of_stack(
-	u32 scratch_index, u32 slot_domain, u32 thread, const struct ht_regs *regs)
+/* The site of the stack that was captured. In line: on some CPUs each call and return costs 10 ns. */
+static __always_inline u32 site_of_captured(
+	const struct ht_scratch *s, u32 scratch_index, u32 slot_domain, u32 thread)
 {
-	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
 	u32 slot = slot_domain >> 8, domain = slot_domain & 0xff;
-	u64 key;
+	u64 key = hash_frame(s->hash, (u64)thread << 32 | slot_domain);
 
-	if (!s)
-		return slot;
-	if (stack_capture(s, scratch_index, slot, regs)) {
-		count_unattributed(slot, HT_UNATTRIBUTED_STACK_UNREADABLE);
-		return slot;
-	}
-	key = hash_frame(s->hash, (u64)thread << 32 | slot_domain);
 	for (u32 probe = 0; probe < SITE_PROBES; probe++) {
 		u64 *place = index_place(&site_index, key, probe);
 		struct ht_site *site;
@@ -258,6 +247,25 @@ static __always_inline u32 site_of_stack(
 			return id;
 	}
 	return site_intern(scratch_index, key, slot, domain, thread);
+}
+
+/*
+ * The site of a call: captures the stack above a function whose first instruction is about to run, and
+ * finds or makes its site.
+ */
+static __always_inline u32 site_of_stack(
+	u32 scratch_index, u32 slot_domain, u32 thread, const struct ht_regs *regs)
+{
+	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
+	u32 slot = slot_domain >> 8;
+
+	if (!s)
+		return slot;
+	if (stack_capture(s, scratch_index, slot, regs)) {
+		count_unattributed(slot, HT_UNATTRIBUTED_STACK_UNREADABLE);
+		return slot;
+	}
+	return site_of_captured(s, scratch_index, slot_domain, thread);
 }
 
 #endif

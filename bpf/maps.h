@@ -28,6 +28,7 @@ struct ht_control control SEC(".data.control");
 
 HT_ARRAY(processes, struct ht_process);			/* by slot */
 HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
+HT_ARRAY(pulses, struct ht_pulse);			/* by slot * shards + shard */
 HT_ARRAY(slot_by_tgid, struct ht_tgid);
 HT_ARRAY(free_slots, u64);		  /* a ring; the kernel rounds elements up to 8 bytes */
 HT_ARRAY(linked_files, struct ht_linked); /* by the number of a file in cookies */
@@ -137,13 +138,16 @@ struct ht_scratch {
 	u64 space;	/* of the pc cache; SPACE_NONE: the next frame is not in it */
 	u64 walk_space; /* the same for the whole walk, which a change of the mappings may overtake */
 	u64 rule;	/* of the last frame */
+	u64 pc_at;	/* its entry in the pc cache, when it was not the guessed one */
 	u64 seen;	/* flags of all rules of the walk */
+	u64 fault_sp;	/* of the code that faulted, when the walk begins there */
 	u64 index;	/* of this buffer, while a step is taken slowly */
 	struct ht_walk walk;
 	struct ht_regs regs; /* tests: where the walk began */
 	u64 truth_count;
-	u64 frames[HT_MAX_FRAMES + 1];		    /* zero-filled up to a whole chunk */
-	struct ht_pc_entry pc_cache[HT_PC_SETS][2]; /* a set is one cache line; newer entry first */
+	u64 frames[HT_MAX_FRAMES + 1 + HT_CHUNK_FRAMES]; /* zero-filled up to a whole chunk */
+	struct ht_pc_entry pc_cache[HT_PC_ENTRIES];	 /* sets of two, the newer first */
+	u16 pc_next[2 * HT_PC_ENTRIES]; /* entries that lately followed each; see walk() */
 } __attribute__((aligned(4096)));
 
 HT_ARRAY(scratches, struct ht_scratch); /* HT_SCRATCH_PER_CPU times the possible CPUs */

@@ -76,6 +76,8 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 		return;
 	nesting = nesting_of(*slot, regs.sp);
 	if (!p || nesting) {
+		if (p)
+			pulse_idle(p->slot);
 		pair_pass(*slot, regs.sp, nesting);
 		return;
 	}
@@ -89,46 +91,66 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 	counters = counters_of_slot(p->slot);
 	if (!counters)
 		return;
+	if (!p->selective && pulse_due((u32)counters->started))
+		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	add(&counters->started, 1);
 	if (call_begin(p->slot | interval << 16, role << 26 | site, bytes, a.di, regs.sp))
-		return;
+		goto out;
 	if (interval == HT_NOT_FOLLOWED) {
 		count_uncounted(counters);
-		return;
+		goto out;
 	}
 	block.size = bytes;
 	block.interval = interval;
 	block.site = site;
 	count_unrecorded(counters, &block, bytes);
+out:
+	if (knobs.timed && counters->timing_ns)
+		pulse_mark_end(p->slot, HT_PULSE_ALLOC);
 }
 
-static __always_inline void pair_end(struct pt_regs *ctx)
+/* Global, scalars only: the return of a call of a traced process. */
+__noinline int pair_return(u64 sp, u64 result)
 {
-	/* The return popped its address: sp at entry was one word below. */
-	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = ctx->sp - sizeof(u64) };
+	struct ht_call_key key = { .pid_tgid = current_pid_tgid(), .sp = sp };
 	struct ht_process_counters *counters;
 	struct ht_call *record, call;
 	struct ht_process *p;
 	struct ht_site *site;
 	u32 id, slot;
 
-	if (!slot_of_tgid(key.pid_tgid >> 32))
-		return;
 	record = bpf_map_lookup_elem(&calls, &key);
 	if (!record)
-		return;
+		return 0;
 	call = *record;
 	bpf_map_delete_elem(&calls, &key);
 	id = call.site;
 	site = bpf_map_lookup_elem(&sites, &id);
 	if (!site)
-		return;
+		return 0;
 	slot = site->slot;
 	p = bpf_map_lookup_elem(&processes, &slot);
 	counters = counters_of_slot(slot);
 	if (p && counters)
-		call_finish(p, counters, &call, call.role, 1, ctx->ax);
+		call_finish(p, counters, &call, call.role, 1, result);
+	return 0;
+}
+
+static __always_inline void pair_end(struct pt_regs *ctx)
+{
+	u64 pid_tgid = current_pid_tgid(), begun_ns = 0;
+	u32 *slot = slot_of_tgid(pid_tgid >> 32);
+	struct ht_thread *thread = thread_of(pid_tgid);
+
+	if (!slot || !thread)
+		return;
+	if (pulse_turn(thread))
+		begun_ns = pulse_begin(*slot, HT_PULSE_RETURN);
+	/* The return popped its address: sp at entry was one word below. */
+	pair_return(ctx->sp - sizeof(u64), ctx->ax);
+	if (begun_ns)
+		pulse_end(*slot, HT_PULSE_RETURN, begun_ns);
 }
 
 #endif

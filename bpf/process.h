@@ -3,7 +3,9 @@
 #ifndef HEAPTAP_BPF_PROCESS_H
 #define HEAPTAP_BPF_PROCESS_H
 
-#include "maps.h"
+#include "pulse.h"
+
+#define SLOT_NONE 0xffffffffU /* of no process */
 
 static __always_inline struct task_struct *current_task(void)
 {
@@ -74,8 +76,10 @@ static __always_inline struct ht_process *current_process(u64 pid_tgid)
 	if (!slot)
 		return NULL;
 	p = bpf_map_lookup_elem(&processes, slot);
-	if (!p || !p->armed)
+	if (!p || !p->armed) {
+		pulse_idle(*slot);
 		return NULL;
+	}
 	mm = (u64)current_task()->mm;
 	if (p->mm == mm)
 		return p;
@@ -88,6 +92,13 @@ static __always_inline struct ht_process *current_process(u64 pid_tgid)
 	if (c)
 		add(&c->after_exec, 1);
 	return NULL;
+}
+
+static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
+{
+	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
+
+	return bpf_map_lookup_elem(&threads, &place);
 }
 
 /* The running total of live bytes: the one figure whose maximum has to be seen as it happens. */

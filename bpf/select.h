@@ -14,13 +14,6 @@ static __always_inline int reallocates(u32 role)
 	return role == HT_ROLE_REALLOC || role == HT_ROLE_REALLOCARRAY;
 }
 
-static __always_inline struct ht_thread *thread_of(u64 pid_tgid)
-{
-	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1);
-
-	return bpf_map_lookup_elem(&threads, &place);
-}
-
 /* --- calls inside a call that was not followed ----------------------------------------------- */
 
 /*
@@ -113,21 +106,33 @@ static __always_inline u32 select_among(struct ht_process *p, u64 pid_tgid, u32 
 {
 	u32 place = (u32)pid_tgid & (HT_THREAD_SLOTS - 1), interval = p->interval_log2;
 	struct ht_thread *t = bpf_map_lookup_elem(&threads, &place);
+	u64 begun_ns = 0;
 
 	if (!t)
 		return HT_NOT_FOLLOWED;
-	if (nests && t->declined_sp && in_declined(place, regs->pc, regs->sp))
+	if (pulse_turn(t))
+		begun_ns = pulse_begin(p->slot, HT_PULSE_ALLOC);
+	if (nests && t->declined_sp && in_declined(place, regs->pc, regs->sp)) {
+		if (begun_ns)
+			pulse_end(p->slot, HT_PULSE_ALLOC, begun_ns);
 		return HT_NOT_FOLLOWED;
+	}
 	if (bytes >= p->min_bytes && bytes <= p->max_bytes &&
 		(!p->thread || p->thread == (u32)pid_tgid) &&
 		(!interval || is_sampled(t, place, bytes, interval)) &&
-		(!p->module || is_called_from(p->slot, p->module - 1, regs->sp)))
+		(!p->module || is_called_from(p->slot, p->module - 1, regs->sp))) {
+		if (begun_ns)
+			pulse_hand_over(p->slot, begun_ns);
 		return interval;
+	}
 	if (nests)
 		remember_declined(t, role, argument, regs);
+	if (begun_ns)
+		pulse_end(p->slot, HT_PULSE_ALLOC, begun_ns);
 	return HT_NOT_FOLLOWED;
 }
 
+/* Timed are the entries here, for of those that are not followed nothing more comes. */
 static __always_inline u32 select_request(struct ht_process *p, u64 pid_tgid, u32 role, u64 bytes,
 	u64 argument, const struct ht_regs *regs, int nests)
 {

@@ -46,8 +46,12 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 	struct ht_process_counters *counters;
 	u32 site, role, interval;
 
-	if (!p || !is_accepted(ctx, p) || (has_pending_returns() && nested_slow(p->slot, regs.sp)))
+	if (!p || !is_accepted(ctx, p))
 		return 0;
+	if (has_pending_returns() && nested_slow(p->slot, regs.sp)) {
+		pulse_idle(p->slot);
+		return 0;
+	}
 	role = bpf_get_attach_cookie(ctx) & 0xff;
 	bytes = requested_bytes(role, &a);
 	interval = select_request(p, pid_tgid, role, bytes, a.di, &regs, 1);
@@ -56,6 +60,9 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 	counters = counters_of_slot(p->slot);
 	if (!counters)
 		return 0;
+	/* In exact mode by the calls that were let through, which is all of them. */
+	if (!p->selective && pulse_due((u32)counters->started))
+		pulse_mark(p->slot, HT_PULSE_ALLOC);
 	site = interval == HT_NOT_FOLLOWED ? p->slot : site_of_caller(&regs, p);
 	/* Asked for again: else the verifier follows the walk once for each role that it knows. */
 	role = bpf_get_attach_cookie(ctx) & 0xff;
@@ -66,6 +73,8 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 		recorded = HT_COOKIE_RECORDED;
 	}
 	add(&counters->started, 1);
+	if (knobs.timed && counters->timing_ns)
+		pulse_mark_end(p->slot, HT_PULSE_ALLOC);
 	return HT_COOKIE_SET | recorded | (u64)site << HT_COOKIE_SITE_SHIFT |
 	       (u64)interval << HT_COOKIE_SIZE_BITS | bytes;
 }
@@ -80,26 +89,35 @@ static __always_inline void allocation_end(struct pt_regs *ctx, u64 cookie)
 	struct ht_site *site = bpf_map_lookup_elem(&sites, &site_id);
 	struct ht_process_counters *counters;
 	struct ht_block block = {};
+	struct ht_thread *thread;
 	struct ht_process *p;
+	u64 begun_ns = 0;
 
 	if (!site)
 		return;
 	slot = site->slot;
+	p = bpf_map_lookup_elem(&processes, &slot);
+	counters = counters_of_slot(slot);
+	thread = thread_of(current_pid_tgid());
+	if (!p || !counters || !thread)
+		return;
+	if (pulse_turn(thread))
+		begun_ns = pulse_begin(slot, HT_PULSE_RETURN);
 	if (cookie & HT_COOKIE_RECORDED) {
 		u32 role = bpf_get_attach_cookie(ctx) & 0xff;
 
 		call_end(slot | interval << 16, role << 26 | site_id, bytes, result, sp);
+		if (begun_ns)
+			pulse_end(slot, HT_PULSE_RETURN, begun_ns);
 		return;
 	}
-	p = bpf_map_lookup_elem(&processes, &slot);
-	counters = counters_of_slot(slot);
-	if (!p || !counters)
-		return;
 	block.size = bytes;
 	block.interval = interval;
 	block.site = site_id;
 	block.birth = birth_now();
 	plain_end(p, counters, &block, bytes, result);
+	if (begun_ns)
+		pulse_end(slot, HT_PULSE_RETURN, begun_ns);
 }
 
 /*

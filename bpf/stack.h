@@ -33,16 +33,20 @@ __noinline u64 replaced_return_address(u64 stack)
 }
 
 /*
- * By return address. Of 50 frames in 256 sets some ten share one: two ways, or each of them costs a
- * search at each event. Shifts, not a product: every step of the walk waits for this.
+ * The first entry of the set of a return address. Of 50 frames in 256 sets some ten share one: two ways,
+ * or each of them costs a search at each event.
  */
-static __always_inline struct ht_pc_entry *pc_set(struct ht_scratch *s, u64 pc)
+static __always_inline u32 pc_set(u64 pc)
 {
-	const u32 size = sizeof(s->pc_cache[0]); /* 64 */
-
-	return (void *)s->pc_cache + ((pc * size ^ pc / (256 / size)) & (HT_PC_SETS - 1) * size);
+	return (pc * 2 ^ pc >> 7) & (HT_PC_ENTRIES - 2);
 }
-_Static_assert(sizeof(struct ht_pc_entry) == 32 && HT_PC_SETS == 256, "pc_set() counts on it");
+
+#define PC_START HT_PC_ENTRIES /* what "follows" it is a walk's first entry */
+
+static __always_inline struct ht_pc_entry *pc_entry(struct ht_scratch *s, u32 index)
+{
+	return &s->pc_cache[index & (HT_PC_ENTRIES - 1)];
+}
 
 static __always_inline int pc_is(const struct ht_pc_entry *e, u64 pc, u64 space)
 {
@@ -69,6 +73,12 @@ static __always_inline u64 hash_frame(u64 hash, u64 frame)
 
 /* No entry of the cache has it: code that a signal interrupted is looked up anew. */
 #define SPACE_NONE (~0ULL)
+
+/*
+ * Marks the spaces of walks that begin at an instruction that faulted: its frame is another one than that of a
+ * call, and no call has its address, for each is longer than a byte.
+ */
+#define SPACE_FAULT (1ULL << 63)
 
 static __always_inline u64 frame_in_range(
 	const struct ht_range *r, enum ht_frame_tag tag, u64 pc, u32 slot)
@@ -109,6 +119,11 @@ static __always_inline u64 rule_in_range(const struct ht_range *r, u64 pc, int c
 	       (r->flags & HT_RANGE_ROOT ? HT_RULE_ROOT : 0);
 }
 
+static __always_inline int is_call(const struct ht_scratch *s, int called)
+{
+	return called && !(s->space & SPACE_FAULT && s->walk.sp == s->fault_sp);
+}
+
 /*
  * The frame of the walk's pc, when the cache does not have it, and its rule in s->rule: 0 when it is no
  * code. Global, scalars only.
@@ -145,18 +160,46 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	if (ht_rule_kind(rule) == HT_CFA_SIGNAL)
 		frame = frame_in_range(r, HT_FRAME_PC, s->walk.pc, slot);
 	else
-		frame = frame_in_range(r, called ? HT_FRAME_CALL : HT_FRAME_PC, pc, slot);
+		frame = frame_in_range(
+			r, is_call(s, called) ? HT_FRAME_CALL : HT_FRAME_PC, pc, slot);
 	s->rule = rule;
 	if (!called)
 		s->space = s->walk_space;
 	else if (!replaced) { /* else true of this slot of the stack only */
-		set = pc_set(s, s->walk.pc);
-		set[1] = set[0];
-		set[0] = (struct ht_pc_entry){
+		set = pc_entry(s, pc_set(s->walk.pc));
+		*pc_entry(s, pc_set(s->walk.pc) + 1) = *set;
+		*set = (struct ht_pc_entry){
 			.pc = s->walk.pc, .frame = frame, .space = s->space, .rule = rule
 		};
 	}
 	return frame;
+}
+
+/*
+ * The frame of the walk's pc, which is not in the entry that was guessed after the one at `before`, and its
+ * rule in s->rule, its entry in s->pc_at: 0 when it is no code. Out of line, for the verifier follows each
+ * path through a step again at every frame. Global, scalars only.
+ */
+__noinline u64 frame_unguessed(u32 scratch_index, u32 slot, u32 before)
+{
+	struct ht_scratch *s = bpf_map_lookup_elem(&scratches, &scratch_index);
+	struct ht_pc_entry *e;
+	u32 at;
+
+	if (!s)
+		return 0;
+	at = pc_set(s->walk.pc);
+	e = pc_entry(s, at);
+	if (!pc_is(e, s->walk.pc, s->space)) {
+		e = pc_entry(s, at + 1);
+		at += pc_is(e, s->walk.pc, s->space);
+	}
+	s->pc_at = at;
+	s->pc_next[before & (2 * HT_PC_ENTRIES - 1)] = at;
+	if (!pc_is(e, s->walk.pc, s->space))
+		return frame_slowly(scratch_index, slot);
+	s->rule = e->rule;
+	return e->frame;
 }
 
 /* Counts a walk that is not whole, or not by rows alone. Global, scalars only. */
@@ -188,29 +231,37 @@ __noinline int walk_told(u32 scratch_index, u32 slot, int end)
 	return 0;
 }
 
+/* See bpf/growth.bpf.c; where calls are counted it costs one in a hundred ns. */
+#ifndef JUMP_BACK
+#define JUMP_BACK
+#endif
+
 /*
  * Walks from s->walk on, whose pc is a return address, and leaves frames, their count and hash. Returns
  * HT_STEP_ROOT, or the enum ht_unwind for which the stack ends before it. What each frame needs is kept
- * in registers: through memory the steps would wait for each other.
+ * in registers: through memory the steps would wait for each other. For the same reason the cache's entry
+ * of a frame is guessed from the one before: its rule is at hand before its pc has been read.
  */
 static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 process)
 {
 	u64 pc = s->walk.pc, slot = s->walk.sp - sizeof(u64), hash = 0, frame, rule;
 	int end = HT_STEP_CALLED;
-	u32 i = 0;
+	u32 i = 0, at = PC_START;
 
 	while (i < HT_MAX_FRAMES) {
-		struct ht_pc_entry *e = pc_set(s, pc);
+		u32 before = at & (2 * HT_PC_ENTRIES - 1);
+		const struct ht_pc_entry *e = pc_entry(s, at = s->pc_next[before]);
 
-		if (pc_is(e, pc, s->space) || pc_is(++e, pc, s->space)) {
+		if (pc_is(e, pc, s->space)) {
 			frame = e->frame;
 			rule = e->rule;
 		} else {
 			s->walk.pc = pc;
 			s->walk.sp = slot + sizeof(u64);
-			frame = frame_slowly(scratch_index, process);
+			frame = frame_unguessed(scratch_index, process, before);
 			pc = s->walk.pc;
 			rule = s->rule;
+			at = s->pc_at;
 			if (!frame) {
 				end = HT_UNWIND_NO_CODE;
 				break;
@@ -219,8 +270,10 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 pro
 		s->frames[i++] = frame;
 		asm volatile("" : "+r"(i)); /* else clang counts in a second variable, in memory */
 		hash = (hash ^ frame) * HASH_FACTOR;
-		if (step_quickly(s, rule, &pc, &slot))
+		if (step_quickly(s, rule, &pc, &slot)) {
+			JUMP_BACK;
 			continue;
+		}
 		s->walk.pc = pc;
 		s->walk.sp = slot + sizeof(u64);
 		s->rule = rule;
@@ -241,24 +294,13 @@ static __always_inline int walk(struct ht_scratch *s, u32 scratch_index, u32 pro
 	return end == HT_STEP_CALLED ? HT_UNWIND_DEPTH : end;
 }
 
-/*
- * Captures the stack above a function that is about to run, into the scratch buffer: frames,
- * frame_count, hash, flags. regs->sp is where its return address is. 0, or -1 when not even the caller
- * can be read.
- */
-static __always_inline int stack_capture(
-	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs)
+/* Walks from the code at s->walk.pc, whose stack begins at sp; s->space and the pc are set. */
+static __always_inline void walk_from(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, u64 sp, const struct ht_regs *regs)
 {
-	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
-	u64 sp = regs->sp;
 	u32 count;
 	int end;
 
-	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
-		return -1;
-	s->space = s->walk_space = pc_space(p);
-	s->walk.pc = window_word(s, sp);
-	s->walk.sp = sp + sizeof(u64);
 	s->walk.bp = regs->bp;
 	s->walk.bp_at = 0;
 	s->walk.bx = regs->bx;
@@ -278,6 +320,53 @@ static __always_inline int stack_capture(
 #pragma unroll
 	for (u32 k = 0; k < HT_CHUNK_FRAMES; k++)
 		s->frames[(count & HT_MAX_FRAMES) + k] = 0;
+}
+
+/*
+ * Captures the stack above a function that is about to run, into the scratch buffer: frames,
+ * frame_count, hash, flags. regs->sp is where its return address is. 0, or -1 when not even the caller
+ * can be read.
+ */
+static __always_inline int stack_capture(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	u64 sp = regs->sp;
+
+	if (!p || window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK))
+		return -1;
+	s->space = s->walk_space = pc_space(p);
+	s->walk.pc = window_word(s, sp);
+	s->walk.sp = sp + sizeof(u64);
+	walk_from(s, scratch_index, slot, sp, regs);
+	return 0;
+}
+
+/*
+ * The same for a thread that entered the kernel at regs->pc: by a system call, whose instruction is the
+ * one before, or, `faulted`, by an exception at that instruction. The page of its stack pointer may be
+ * the very one that is being made.
+ */
+static __always_inline int stack_capture_entered(
+	struct ht_scratch *s, u32 scratch_index, u32 slot, const struct ht_regs *regs, int faulted)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	u64 sp = regs->sp;
+
+	if (!p)
+		return -1;
+	/* Without it each word is read where it is needed. */
+	window_read(s, scratch_index, sp, s->extent + HT_STACK_SLACK);
+	s->space = s->walk_space = pc_space(p);
+	s->walk.pc = regs->pc;
+	if (faulted) {
+		/* As if called from there: the walk looks one byte before its pc. */
+		s->space |= SPACE_FAULT;
+		s->fault_sp = sp; /* no other frame has it */
+		s->walk.pc++;
+	}
+	s->walk.sp = sp;
+	walk_from(s, scratch_index, slot, sp, regs);
 	return 0;
 }
 

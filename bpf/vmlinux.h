@@ -44,8 +44,29 @@ struct uprobes_state {
 	struct xol_area *xol_area;
 };
 
+/* A count that is one shared word and a part a CPU. */
+struct percpu_counter {
+	s64 count;
+	int *counters;
+};
+
 struct mm_struct {
 	struct uprobes_state uprobes_state;
+	struct {
+		int counter;
+	} mm_users;
+	struct percpu_counter rss_stat[4]; /* Linux 6.2 */
+};
+
+/* Before that; gone since. */
+struct mm_rss_stat {
+	struct {
+		s64 counter;
+	} count[4];
+};
+
+struct mm_struct___atomic {
+	struct mm_rss_stat rss_stat;
 };
 
 struct pid_namespace;
@@ -64,6 +85,8 @@ struct task_struct {
 	struct pid *thread_pid;
 	int pid;
 	int tgid;
+	unsigned int flags;
+	char comm[16];
 	unsigned long sas_ss_sp;
 	unsigned long sas_ss_size;
 	struct mm_struct *mm;
@@ -71,6 +94,10 @@ struct task_struct {
 };
 
 struct seq_file;
+/* An array map; of a per-CPU one, where its elements are. */
+struct bpf_array {
+	void *pptrs[1];
+};
 
 struct bpf_iter_meta {
 	struct seq_file *seq;

@@ -33,12 +33,17 @@
 #define HT_PAGE_BYTES	      4096
 #define HT_STACK_BYTES	      8192  /* of user stack, read at once at most */
 #define HT_STACK_SLACK	      128   /* bytes read beyond what lately was enough */
-#define HT_PC_SETS	      256   /* of two entries, a scratch buffer; a power of two */
+#define HT_PC_ENTRIES	      512   /* of a scratch buffer's pc cache; a power of two */
 #define HT_RANGES_PER_PROCESS 8192  /* executable mappings, one set of them a process */
 #define HT_RANGES_MAX	      65536 /* of all sets, those included that are being given up */
 #define HT_THREAD_SLOTS	      4096  /* a power of two */
 
-enum ht_domain { HT_DOMAIN_HEAP = 0, HT_DOMAIN_MMAP = 1, HT_DOMAIN_PYTHON = 2 };
+enum ht_domain {
+	HT_DOMAIN_HEAP = 0,
+	HT_DOMAIN_MMAP = 1,
+	HT_DOMAIN_PYTHON = 2,
+	HT_DOMAIN_RSS = 3, /* resident anonymous memory: allocated is grown, freed is shrunk */
+};
 
 enum ht_mode { HT_MODE_EXACT = 0, HT_MODE_SAMPLE = 1, HT_MODE_GROWTH = 2 };
 
@@ -124,6 +129,7 @@ _Static_assert(sizeof(struct ht_thread_id) == 12, "ids of a thread");
 
 struct ht_process_counters {
 	__u64 started;		   /* allocating calls that were let through to their return */
+	__u64 timing_ns;	   /* when the entry began that is being timed; 0: none is */
 	__u64 finished_uncounted;  /* of these, returned, and neither an allocation nor a failure */
 	__u64 untracked_frees;	   /* of blocks born before the attach, or not followed */
 	__u64 untracked_inherited; /* of blocks born in the parent before fork */
@@ -135,7 +141,28 @@ struct ht_process_counters {
 	__u64 unattributed[HT_UNATTRIBUTED_REASONS];
 	__u64 unwind[HT_UNWIND_REASONS];
 } __attribute__((aligned(64)));
-_Static_assert(sizeof(struct ht_process_counters) == 256, "counters of a shard: four lines");
+_Static_assert(sizeof(struct ht_process_counters) == 320, "counters of a shard: five lines");
+
+/*
+ * What heaptap's own programs cost a process: of their runs one in HT_PULSE_RUNS is timed. One a slot and shard. The
+ * loader's governor reads it, and writes alarm_at. Not atomic: a count that two CPUs lose together is one of thousands.
+ */
+enum ht_pulse_kind {
+	HT_PULSE_ALLOC,	 /* entries of allocating functions */
+	HT_PULSE_FREE,	 /* entries of freeing ones */
+	HT_PULSE_RETURN, /* returns */
+	HT_PULSE_KINDS,
+};
+#define HT_PULSE_RUNS 64
+struct ht_pulse {
+	struct {
+		__u64 timed;
+		__u64 ns; /* that these took */
+	} kinds[HT_PULSE_KINDS];
+	__u64 idle; /* traps that came to nothing; every one */
+	__u64 alarm_at; /* so many timed entries, of either kind alone, call the loader; it is told once */
+};
+_Static_assert(sizeof(struct ht_pulse) == 64, "a pulse is a cache line");
 
 /* --- code ------------------------------------------------------------------------------------ */
 
@@ -250,7 +277,8 @@ struct ht_thread {
 	__u64 declined_pc;
 	__u64 declined_inner_pc; /* the last function that it called or jumped to */
 	__u64 declined_return;	 /* its return address; 0: it does not jump to another function */
-	__u64 reserved;
+	__u32 turns;		 /* runs of our programs, but for entries in exact mode: pulse.h */
+	__u32 reserved;
 };
 _Static_assert(sizeof(struct ht_thread) == 64, "a cache line a thread");
 
@@ -348,9 +376,12 @@ struct ht_knobs {
 	__u32 segment_buckets;
 	__u32 birth_shift; /* jiffies to the unit of births, about 1/16 s */
 	__u32 truth_every; /* tests: each such event's registers and stack are shipped; 0: none */
+	__u16 cpu_count;   /* possible CPUs */
+	__u16 page_shift;
+	__u32 timed; /* one run in HT_PULSE_RUNS is: else the code for it is not there */
 	__u32 reserved;
 };
-_Static_assert(sizeof(struct ht_knobs) == 40, "all of .rodata.knobs");
+_Static_assert(sizeof(struct ht_knobs) == 48, "all of .rodata.knobs");
 
 struct ht_control {
 	/*
@@ -378,6 +409,7 @@ _Static_assert(sizeof(struct ht_control) == 56, "all of .data.control");
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
 	HT_MESSAGE_PROCESSES, /* there are processes in `processes` that the loader does not know */
+	HT_MESSAGE_ALARM, /* a process costs more than the loader allowed: ht_pulse.alarm_at */
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */
@@ -396,7 +428,7 @@ struct ht_truth {
 
 struct ht_message {
 	__u32 kind;
-	__u32 segments; /* how many there were */
+	__u32 subject; /* of pressure: segments there were; of an alarm: the slot */
 };
 
 #endif

@@ -18,7 +18,7 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 
 # Counts the TAP in a file. A suite that printed no plan or whose command failed without a failing test is a failure.
 count() {
-	local name=$1 file=$2 status=$3 ok bad skip
+	local name=$1 file=$2 status=$3 took=$4 ok bad skip
 	# bats says "ok N # skip", cmocka "not ok N # SKIP".
 	skip=$(grep -ciE '^(not )?ok .*# skip' "$file")
 	ok=$(grep -E '^ok ' "$file" | grep -cviE '# skip')
@@ -32,31 +32,66 @@ count() {
 		bad=1
 	fi
 	passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-	printf '%-44s %4d passed %3d failed %3d skipped  %4d s\n' "$name" "$ok" "$bad" "$skip" "$((SECONDS - began))"
+	printf '%-44s %4d passed %3d failed %3d skipped  %4d s\n' "$name" "$ok" "$bad" "$skip" "$took"
 	[ "$bad" = 0 ] || grep -A 25 -E '^not ok ' "$file" | head -n 120
 	[ "$skip" = 0 ] || grep -iE '^(not )?ok .*# skip' "$file"
 }
 
-# suite NAME COMMAND...: a command that prints TAP.
-suite() {
-	local name=$1 file=$log/${1//[^a-zA-Z0-9]/-}.tap began=$SECONDS status
+file_of() {
+	echo "$log/${1//[^a-zA-Z0-9]/-}.tap"
+}
+
+# run NAME COMMAND...: a command that prints TAP; what it prints, its status and its time go to files.
+run() {
+	local file began=$SECONDS
+
+	file=$(file_of "$1")
 	shift
 	"$@" >"$file" 2>&1 </dev/null
-	status=$?
-	count "$name" "$file" "$status"
+	echo "$? $((SECONDS - began))" >"$file.status"
+}
+
+# tell NAME: of a run that has ended.
+tell() {
+	local file status took
+
+	file=$(file_of "$1")
+	read -r status took <"$file.status"
+	count "$1" "$file" "$status" "$took"
+}
+
+# suite NAME COMMAND...: runs it and tells.
+suite() {
+	run "$@"
+	tell "$1"
 }
 
 # step NAME COMMAND...: a command that succeeds or not, one test.
 step() {
-	local name=$1 file=$log/${1//[^a-zA-Z0-9]/-}.tap began=$SECONDS
-	shift
-	if "$@" >"$file.out" 2>&1 </dev/null; then
-		echo "ok 1 $name" >"$file"
-	else
-		{ echo "not ok 1 $name"; tail -n 60 "$file.out"; } >"$file"
-	fi
-	count "$name" "$file" 0
+	suite "$1" as_test "$@"
 }
+
+as_test() {
+	local name=$1 out
+
+	out=$(file_of "$name").out
+	shift
+	if "$@" >"$out" 2>&1 </dev/null; then
+		echo "ok 1 $name"
+	else
+		echo "not ok 1 $name"
+		tail -n 60 "$out"
+	fi
+}
+
+# What traces nothing runs beside what does, one after another; BESIDE are the names.
+beside() {
+	run "format, clang-tidy, include directions, shellcheck" as_test lint make lint
+	run "unit tests" unit_tests build/unit
+	run "unit tests, sanitized" unit_tests build/sanitized/unit
+	run "fuzz: each target" scripts/fuzz.sh "$([ -n "$full" ] && echo 60 || echo 10)"
+}
+BESIDE=("format, clang-tidy, include directions, shellcheck" "unit tests" "unit tests, sanitized" "fuzz: each target")
 
 unit_tests() {
 	local test status=0
@@ -78,10 +113,9 @@ if [ "$failed" != 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 	exit 1
 fi
-step "format, clang-tidy, include directions, shellcheck" make lint
+beside &
+beside_pid=$!
 step "install" make install DESTDIR="$PWD/$log/root" PREFIX=/usr
-suite "unit tests" unit_tests build/unit
-suite "unit tests, sanitized" unit_tests build/sanitized/unit
 suite "links on this kernel" unit_tests build/kernel
 suite "links on this kernel, sanitized" unit_tests build/sanitized/kernel
 suite "e2e: command line" bats tests/e2e/cli.bats
@@ -93,14 +127,16 @@ suite "e2e: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats t
 suite "e2e: privileges" bats tests/e2e/privileges.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
+suite "e2e: the budget" bats tests/e2e/auto.bats
 suite "e2e: hazards" bats tests/e2e/hazards.bats
+suite "e2e: growth" bats tests/e2e/growth.bats
 suite "e2e: reports beside the tracing" bats tests/e2e/reporter.bats
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats
 suite "e2e: many targets" bats tests/e2e/targets.bats
 suite "e2e: containers" bats tests/e2e/containers.bats
-suite "e2e: real programs" bats tests/e2e/programs.bats
+suite "e2e: real programs" env CYCLES="$([ -n "$full" ] && echo 20 || echo 8)" bats tests/e2e/programs.bats
 suite "e2e: whole stacks" bats tests/e2e/stacks.bats
 for kind in multi perf; do
 	suite "e2e: exactness, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/exact.bats
@@ -112,8 +148,12 @@ suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
 suite "e2e: many targets, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/targets.bats
+suite "e2e: growth, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/growth.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
-suite "fuzz: each target" scripts/fuzz.sh "$([ -n "$full" ] && echo 60 || echo 10)"
+wait "$beside_pid"
+for name in "${BESIDE[@]}"; do
+	tell "$name"
+done
 if [ -n "$full" ]; then
 	suite "full: 20,000 simulated processes" env CMOCKA_MESSAGE_OUTPUT=TAP build/unit/test_sampling 20000
 	suite "full: estimates of 20 live runs" env SAMPLE_RUNS=20 bats -f estimates tests/e2e/sample.bats

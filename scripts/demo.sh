@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 heaptap=build/heaptap
 pid=${1:-}
+mode=
 
 if [ -z "$pid" ]; then
 	out=$(mktemp)
@@ -16,14 +17,17 @@ if [ -z "$pid" ]; then
 		kill -0 "$pid" || { cat "$out" >&2; exit 1; }
 		sleep 0.05
 	done
+	# It sleeps most of the time, and calls malloc the rest: by the budget alone it would be seen in parts.
+	mode="--mode exact "
 	cat "$out"
 	echo "it runs; heaptap attaches to it for 8 seconds:"
 else
 	echo "heaptap attaches to pid $pid for 8 seconds:"
 fi
 echo
-echo "\$ $heaptap leaks -p $pid --for 8s --every 8s --min-age 2s --top 5"
-"$heaptap" leaks -p "$pid" --for 8s --every 8s --min-age 2s --top 5
+echo "\$ $heaptap leaks -p $pid $mode--for 8s --every 8s --min-age 2s --top 5"
+# shellcheck disable=SC2086 # no word, or two
+"$heaptap" leaks -p "$pid" $mode --for 8s --every 8s --min-age 2s --top 5
 
 cat <<END
 What to try next:

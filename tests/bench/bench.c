@@ -73,6 +73,9 @@ static const struct section {
 	{ "targets", bench_targets },
 	{ "parser", bench_parser },
 	{ "symbols", bench_symbols },
+	{ "growth", bench_growth },
+	{ "auto", bench_auto },
+	{ "curve", bench_curve },
 };
 #define N_SECTIONS (sizeof(sections) / sizeof(sections[0]))
 
@@ -84,6 +87,8 @@ enum {
 	OPT_SIZE,
 	OPT_ATTACHES,
 	OPT_HEAPTAP,
+	OPT_OTHER,
+	OPT_BEST,
 	OPT_ONLY,
 	OPT_QUICK,
 	OPT_HELP
@@ -97,6 +102,8 @@ static const struct option options[] = {
 	{ "size", required_argument, NULL, OPT_SIZE },
 	{ "attaches", required_argument, NULL, OPT_ATTACHES },
 	{ "heaptap", required_argument, NULL, OPT_HEAPTAP },
+	{ "other", required_argument, NULL, OPT_OTHER },
+	{ "best", no_argument, NULL, OPT_BEST },
 	{ "only", required_argument, NULL, OPT_ONLY },
 	{ "quick", no_argument, NULL, OPT_QUICK },
 	{ "help", no_argument, NULL, OPT_HELP },
@@ -105,8 +112,9 @@ static const struct option options[] = {
 
 static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
-	"             [--attaches 10] [--heaptap build/heaptap] [--quick]\n"
-	"             [--only pairs,attach,tables,targets,parser,symbols]\n";
+	"             [--attaches 10] [--heaptap build/heaptap] [--other HEAPTAP] [--best] "
+	"[--quick]\n"
+	"             [--only pairs,attach,tables,targets,parser,symbols,growth,auto,curve]\n";
 
 static int parse_number(
 	const char *text, unsigned long low, unsigned long high, unsigned long *number)
@@ -198,6 +206,12 @@ static int parse_option(int option, struct bench_opts *opts, unsigned int *only)
 		return parse_unsigned(optarg, 1, 10000, &opts->attaches);
 	case OPT_HEAPTAP:
 		opts->heaptap = optarg;
+		return 0;
+	case OPT_OTHER:
+		opts->other = optarg;
+		return 0;
+	case OPT_BEST:
+		opts->best = true;
 		return 0;
 	case OPT_ONLY:
 		return parse_only(optarg, only);

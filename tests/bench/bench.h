@@ -20,6 +20,8 @@ struct bench_opts {
 	unsigned int depths[BENCH_MAX_DEPTHS]; /* frames between malloc and main's caller */
 	size_t size;			       /* bytes of a block */
 	const char *heaptap;		       /* NULL: only the floors can be measured */
+	const char *other; /* another build, exact mode of which is measured beside; or NULL */
+	bool best;	   /* leaves out all links but the best */
 	bool quick;
 };
 
@@ -30,6 +32,9 @@ int bench_tables(const struct bench_opts *opts);
 int bench_targets(const struct bench_opts *opts);
 int bench_parser(const struct bench_opts *opts);
 int bench_symbols(const struct bench_opts *opts);
+int bench_growth(const struct bench_opts *opts);
+int bench_auto(const struct bench_opts *opts);
+int bench_curve(const struct bench_opts *opts);
 
 /* SIGINT or SIGTERM has come: whatever waits gives up with -EINTR, so that all is detached on the
  * way out. */

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <ctime>
 #include <new>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "levels.h"
 
@@ -75,4 +78,24 @@ void levels_cxx(levels_run *run, unsigned int left)
 	else
 		run_pairs(run);
 	asm volatile("" : : : "memory");
+}
+
+double levels_churn(unsigned int words)
+{
+	std::map<std::string, std::vector<unsigned int>> index;
+	unsigned int state = 1;
+	double seen = 0;
+
+	for (unsigned int i = 0; i < words; i++) {
+		state = state * 1664525 + 1013904223;
+		std::string word = "a word that is longer than what fits into it " +
+				   std::to_string(state >> 16 & 4095);
+		std::vector<unsigned int> &places = index[word];
+
+		places.push_back(i);
+		seen += static_cast<double>(places.size());
+		if (places.size() > 8)
+			index.erase(word);
+	}
+	return seen;
 }

@@ -22,6 +22,8 @@ extern "C" {
 /* Below `left` more functions, the first of which this calls. */
 void levels_c(struct levels_run *run, unsigned int left);
 void levels_cxx(struct levels_run *run, unsigned int left);
+/* What a C++ program does all day: words into a map of strings and vectors, and out. Returns how many there were. */
+double levels_churn(unsigned int words);
 #ifdef __cplusplus
 }
 #endif

@@ -22,6 +22,7 @@ enum config_id {
 	EXACT,
 	MULTI,
 	PERF,
+	OTHER,
 	PAIR_AGAIN,
 	ENTRIES,
 	SAMPLED,
@@ -34,18 +35,21 @@ static const struct config {
 	const char *what;
 	enum { NOTHING, FLOOR, TRACER } kind;
 	enum floor_kind floor;
-	const char *link;   /* of a tracer */
-	unsigned int scale; /* times the pairs of a batch, so that each lasts milliseconds */
+	const char *mode, *link; /* of a tracer */
+	unsigned int scale;	 /* times the pairs of a batch, so that each lasts milliseconds */
 } configs[CONFIGS] = {
-	[BARE] = { "bare", "no probes", NOTHING, 0, NULL, 20 },
-	[PAIR] = { "P", "empty session on malloc, empty entry on free", FLOOR, FLOOR_P, NULL, 1 },
-	[EXACT] = { "exact", "heaptap --mode exact, the best link", TRACER, 0, "auto", 1 },
-	[MULTI] = { "multi", "the same by --link multi", TRACER, 0, "multi", 1 },
-	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "perf", 1 },
-	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, 1 },
-	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, 1 },
-	[SAMPLED] = { "sampled", "heaptap --mode sample", TRACER, 0, "sample", 1 },
-	[ENTRIES_AGAIN] = { "E again", "the same as E, for the noise", FLOOR, FLOOR_E, NULL, 1 },
+	[BARE] = { "bare", "no probes", NOTHING, 0, NULL, NULL, 20 },
+	[PAIR] = { "P", "empty session on malloc, empty entry on free", FLOOR, FLOOR_P, NULL, NULL,
+		1 },
+	[EXACT] = { "exact", "heaptap --mode exact, the best link", TRACER, 0, "exact", "auto", 1 },
+	[MULTI] = { "multi", "the same by --link multi", TRACER, 0, "exact", "multi", 1 },
+	[PERF] = { "perf", "the same by --link perf", TRACER, 0, "exact", "perf", 1 },
+	[OTHER] = { "other", "exact mode of the other heaptap", TRACER, 0, "exact", "auto", 1 },
+	[PAIR_AGAIN] = { "P again", "the same as P, for the noise", FLOOR, FLOOR_P, NULL, NULL, 1 },
+	[ENTRIES] = { "E", "two empty entries", FLOOR, FLOOR_E, NULL, NULL, 1 },
+	[SAMPLED] = { "sampled", "heaptap --mode sample", TRACER, 0, "sample", "auto", 1 },
+	[ENTRIES_AGAIN] = { "E again", "the same as E, for the noise", FLOOR, FLOOR_E, NULL, NULL,
+		1 },
 };
 
 static const struct {
@@ -55,6 +59,8 @@ static const struct {
 	{ "exact / P", EXACT, PAIR },
 	{ "multi / P", MULTI, PAIR },
 	{ "perf / P", PERF, PAIR },
+	{ "other / P", OTHER, PAIR },
+	{ "exact / other", EXACT, OTHER },
 	{ "P / P (A/A)", PAIR_AGAIN, PAIR },
 	{ "E / P", ENTRIES, PAIR },
 	{ "sampled / E", SAMPLED, ENTRIES },
@@ -87,6 +93,10 @@ struct run {
 
 static bool is_run(const struct run *run, enum config_id id)
 {
+	if (id == OTHER)
+		return run->opts->other != NULL;
+	if ((id == MULTI || id == PERF) && run->opts->best)
+		return false;
 	return configs[id].kind != TRACER || (run->opts->heaptap && !run->lacks[id]);
 }
 
@@ -99,8 +109,9 @@ static int attach(struct run *run, enum config_id id)
 		return floor_attach(
 			run->floor, config->floor, &run->places, run->target.pid, &run->links);
 	if (config->kind == TRACER)
-		return tracer_start(&run->tracer, run->opts->heaptap, run->target.pid, "exact",
-			config->link, NULL);
+		return tracer_start(&run->tracer,
+			id == OTHER ? run->opts->other : run->opts->heaptap, run->target.pid,
+			config->mode, config->link, NULL);
 	return 0;
 }
 

@@ -100,7 +100,7 @@ static int start(const struct bench_opts *opts, const struct group *g, const str
 	for (unsigned int i = 0; i < w->targets; i++)
 		used += (size_t)snprintf(
 			list + used, sizeof(list) - used, "%s%d", i ? "," : "", g->all[i].pid);
-	return tracer_start_with(tracer, w->targets ? some : all, armed_ns);
+	return tracer_start_command(tracer, w->targets ? some : all, armed_ns);
 }
 
 static int visit(const struct bench_opts *opts, struct group *g, struct way *w, unsigned int i)

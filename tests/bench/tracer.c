@@ -108,18 +108,19 @@ static int wait_armed(const struct tracer *tracer, uint64_t *armed_at_ns)
 	return bench_err(-EIO, "no line '%s' from the tracer", ARMED_LINE);
 }
 
-int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
-	const char *link, uint64_t *armed_ns)
+/* One option more, or none: `extra` is NULL. */
+static int start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *extra, const char *value, uint64_t *armed_ns)
 {
 	char pid[16];
-	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--link", link,
-		"--every", "3600s", "-q", "--json", NULL };
+	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--every", "3600s",
+		"-q", "--json", extra, value, NULL };
 
 	snprintf(pid, sizeof(pid), "%d", target);
-	return tracer_start_with(tracer, argv, armed_ns);
+	return tracer_start_command(tracer, argv, armed_ns);
 }
 
-int tracer_start_with(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns)
+int tracer_start_command(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns)
 {
 	struct tracer made = TRACER_INIT;
 	uint64_t start_ns, armed_at_ns = 0;
@@ -145,6 +146,24 @@ int tracer_start_with(struct tracer *tracer, const char *const argv[], uint64_t 
 		*armed_ns = armed_at_ns - start_ns;
 	*tracer = made;
 	return 0;
+}
+
+int tracer_start_with(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *option, const char *value)
+{
+	return start(tracer, path, target, mode, option, value, NULL);
+}
+
+int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *link, uint64_t *armed_ns)
+{
+	return start(tracer, path, target, mode, link ? "--link" : NULL, link, armed_ns);
+}
+
+int tracer_start_domain(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *domain, uint64_t *armed_ns)
+{
+	return start(tracer, path, target, mode, domain ? "--domain" : NULL, domain, armed_ns);
 }
 
 /* totals.alloc_count of the last JSON object. */
@@ -219,8 +238,8 @@ int tracer_run(const char *const argv[], char *out, size_t size, uint64_t *elaps
 bool tracer_takes_link(const char *path, pid_t target, const char *link)
 {
 	char pid[16];
-	const char *const argv[] = { path, "leaks", "-p", pid, "--link", link, "--every", "10ms",
-		"--count", "1", "-q", "--json", NULL };
+	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", "exact", "--link", link,
+		"--every", "10ms", "--count", "1", "-q", "--json", NULL };
 
 	snprintf(pid, sizeof(pid), "%d", target);
 	return !tracer_run(argv, NULL, 0, NULL);

@@ -23,10 +23,17 @@ int tracer_start(struct tracer *tracer, const char *path, pid_t target, const ch
 	const char *link, uint64_t *armed_ns);
 
 /* The same with all arguments, the path first. */
-int tracer_start_with(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns);
+int tracer_start_command(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns);
+/* The same with one option more and its value; NULL: without. */
+int tracer_start_with(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *option, const char *value);
 
 /* Does it take this --link here? What it says against it goes to stderr. */
 bool tracer_takes_link(const char *path, pid_t target, const char *link);
+
+/* The same with `--domain DOMAIN`; NULL: without. */
+int tracer_start_domain(struct tracer *tracer, const char *path, pid_t target, const char *mode,
+	const char *domain, uint64_t *armed_ns);
 
 /*
  * SIGINT, then waits for the exit; ns between the two, and the allocations that the last report

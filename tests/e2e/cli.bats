@@ -319,7 +319,7 @@ escape_in() {
 
 @test "the text report, without colour when not on a terminal" {
 	start_workload exact --rounds 50
-	start_heaptap leaks -p "$WL_PID" --every 1h --top 100 --min-age 0
+	start_heaptap leaks -p "$WL_PID" --mode exact --every 1h --top 100 --min-age 0
 	wait_armed
 	trace_to_the_end
 	cat "$HT_OUT"
@@ -334,7 +334,7 @@ escape_in() {
 
 @test "the text report names losses" {
 	start_workload exact --rounds 100
-	start_heaptap leaks -p "$WL_PID" --every 1h --max-live 100
+	start_heaptap leaks -p "$WL_PID" --mode exact --every 1h --max-live 100
 	wait_armed
 	trace_to_the_end
 	cat "$HT_OUT"

@@ -141,7 +141,7 @@ start_heaptap() {
 }
 
 wait_armed() {
-	wait_line "$HT_ERR" '^heaptap: armed pid=[0-9]+ probes=[1-9][0-9]* mode=(exact|sample)$' "$HT_PID"
+	wait_line "$HT_ERR" '^heaptap: armed pid=[0-9]+ probes=[1-9][0-9]* mode=(auto|exact|sample)$' "$HT_PID"
 }
 
 # attach [ARG...]: to the workload; one report, at the end, unless the arguments say otherwise.

@@ -49,9 +49,11 @@ wait_asked() {
 	start_workload oracle --threads 2 --events 4000000 --live 600000 --truth "$TRUTH"
 	attach -v
 	say go
+	# A report of nothing yet has no names to ask for.
+	wait_line "$HT_ERR" 'live table: 2 segments' "$HT_PID"
 	kill -USR1 "$HT_PID"
 	wait_asked
-	wait_line "$HT_ERR" 'live table: [2-9] segments' "$HT_PID"
+	wait_line "$HT_ERR" 'live table: [3-9] segments' "$HT_PID"
 	wait_done
 	# Still no report: the names are asked for all the time.
 	[[ ! -s $HT_OUT ]]

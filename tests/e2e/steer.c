@@ -81,7 +81,7 @@ int main(int argc, char **argv)
 	int error;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	error = argc == 2 ? session_open(&s, atoi(argv[1])) : 1;
+	error = argc == 2 ? session_open(&s, atoi(argv[1]), HT_MODE_EXACT, 1 << HT_DOMAIN_HEAP) : 1;
 	if (!error)
 		error = session_load(s, &limits, LINK_AUTO);
 	if (!error)

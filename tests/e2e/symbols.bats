@@ -60,7 +60,7 @@ trace_inlines() {
 
 @test "inlined functions in the text report" {
 	start_workload inlines
-	start_heaptap leaks -p "$WL_PID" --every 1h --min-age 0s --top 0
+	start_heaptap leaks -p "$WL_PID" --mode exact --every 1h --min-age 0s --top 0
 	wait_armed
 	trace_to_the_end
 	quit_workload

@@ -342,6 +342,12 @@ static void world_init(struct world *w, const char *comm, const char *path)
 	add_sites(s);
 	s->realtime_ns = 1767225600ULL * NS_PER_S + 250 * NS_PER_MS;
 	s->min_age_s = 10;
+	s->mode = (struct mode_figures){ .name = "exact",
+		.why = "asked for",
+		.coverage = 1,
+		.figures_s = 60.5,
+		.overhead_s = 0.5,
+		.cpu_s = 10.5 };
 	s->events = 24690;
 	s->totals = (struct totals){ .alloc_count = 12347,
 		.alloc_bytes = 4000105,
@@ -366,8 +372,6 @@ static void world_init(struct world *w, const char *comm, const char *path)
 		.host = { 1 << 30, 1 << 29, -1 },
 		.elapsed_s = 60.5,
 		.interval_s = 5,
-		.mode = "exact",
-		.mode_why = "asked for",
 		.link = "multi" };
 }
 
@@ -439,7 +443,8 @@ static void test_report_values(void **state)
 	/* what is not known is null, never 0 */
 	assert_jq(&document, "[.process|.rss_bytes,.pss_bytes,.swap_bytes,.limit_bytes]",
 		"[5242880,null,0,null]");
-	assert_jq(&document, "[.host.cpu,.health.overhead_ns,.stacks[].verdict]|unique", "[null]");
+	assert_jq(&document, "[.host.cpu,.stacks[].verdict]|unique", "[null]");
+	assert_jq(&document, "[.health.overhead_ns,.health.overhead_cpu]", "[500000000,0.05]");
 	assert_jq(&document, "[.stacks[]|.domain,.aged_bytes,.truncated,(.frames|length)]",
 		"[\"heap\",1310720,false,2,\"heap\",100,false,0,\"mmap\",5,true,5]");
 	assert_jq(&document, ".stacks[0]|[.alloc_count,.live_count,.failed_count,.oldest_s]",
@@ -643,6 +648,84 @@ static void test_c1_text(void **state)
 	assert_has(buffer_string(&out), "caf\xc3\xa9");
 }
 
+/* --- growth ----------------------------------------------------------------------------------- */
+
+static void grow(struct world *w)
+{
+	struct growth_figures *g = &w->snapshot.growth;
+	struct site_figures *s = w->snapshot.sites;
+
+	*g = (struct growth_figures){ .counted = true,
+		.start_bytes = 1 << 20,
+		.end_bytes = 8 << 20,
+		.skew_bytes = 4096,
+		.fork_copied = 2 << 20 };
+	g->grown[HT_GROWTH_FAULT] = 9 << 20;
+	g->shrunk[HT_GROWTH_RECLAIM] = 3 << 20;
+	s[0] = (struct site_figures){
+		.domain = HT_DOMAIN_RSS, .free_bytes = 4096, .free_count = 1
+	};
+	s[1] = (struct site_figures){ .stack = 1,
+		.domain = HT_DOMAIN_RSS,
+		.alloc_count = 2304,
+		.alloc_bytes = 9 << 20,
+		.free_bytes = 4096 };
+	s[2] = (struct site_figures){ .stack = 2,
+		.domain = HT_DOMAIN_MMAP,
+		.alloc_count = 3,
+		.alloc_bytes = 64,
+		.live_bytes = 48 };
+	leaks_release(&w->selection);
+	assert_int_equal(leaks_select(&w->snapshot, LEAKS_GROWTH, 0, &w->selection), 0);
+	w->snapshot.mode.name = "growth";
+}
+
+static void test_growth_json(void **state)
+{
+	struct buffer document CLEANUP_BUFFER = { 0 };
+	struct world w CLEANUP(world_release);
+
+	(void)state;
+	need("jq");
+	world_init(&w, "server", "/usr/bin/server");
+	grow(&w);
+	leaks_render_json(&w.report, &document);
+	assert_jq(&document, ".growth | [.start_bytes, .sum_bytes, .residual_bytes, .end_bytes]",
+		"[1048576,6291456,1048576,8388608]");
+	assert_jq(&document, ".growth.causes | [.fault.grown_bytes, .reclaim.shrunk_bytes]",
+		"[9437184,3145728]");
+	assert_jq(&document, "[.growth.mappings, .totals.live_bytes, .mode.sample_bytes]",
+		"[null,null,null]");
+	/* What grew, what shrank, who maps. */
+	assert_jq(&document, "[.stacks[] | [.domain, .growth_bytes, .mapped_bytes, .alloc_bytes]]",
+		"[[\"rss\",9433088,null,null],[\"rss\",-4096,null,null],[\"mmap\",null,48,null]]");
+
+	buffer_clear(&document);
+	w.snapshot.growth.end_bytes = -1;
+	leaks_render_json(&w.report, &document);
+	assert_jq(&document, ".growth | [.end_bytes, .residual_bytes]", "[null,null]");
+}
+
+static void test_growth_text(void **state)
+{
+	struct buffer out CLEANUP_BUFFER = { 0 };
+	struct world w CLEANUP(world_release);
+	const char *text;
+
+	(void)state;
+	world_init(&w, "server", "/usr/bin/server");
+	grow(&w);
+	text = render(&w, false, false, &out);
+	assert_has(text, "+     9.00 MiB  memory touched");
+	assert_has(text, "-     3.00 MiB  taken by reclaim");
+	assert_has(text, "+     1.00 MiB  not explained");
+	assert_has(text, "=     8.00 MiB  now");
+	assert_has(text, "2.00 MiB of it when they were forked");
+	assert_has(text, "48 B mapped by 3 calls");
+	assert_lacks(text, "allocator");
+	assert_lacks(text, "outstanding");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -659,6 +742,8 @@ int main(void)
 		cmocka_unit_test(test_color),
 		cmocka_unit_test(test_hostile_text),
 		cmocka_unit_test(test_c1_text),
+		cmocka_unit_test(test_growth_json),
+		cmocka_unit_test(test_growth_text),
 	};
 
 	return cmocka_run_group_tests_name("json", tests, NULL, NULL);

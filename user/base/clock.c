@@ -22,6 +22,11 @@ uint64_t clock_realtime_ns(void)
 	return now_ns(CLOCK_REALTIME);
 }
 
+uint64_t clock_thread_ns(void)
+{
+	return now_ns(CLOCK_THREAD_CPUTIME_ID);
+}
+
 const char *clock_format(char text[CLOCK_TEXT], uint64_t realtime_ns)
 {
 	time_t seconds = (time_t)(realtime_ns / NS_PER_S);

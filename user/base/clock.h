@@ -6,6 +6,7 @@
 
 uint64_t clock_monotonic_ns(void);
 uint64_t clock_realtime_ns(void);
+uint64_t clock_thread_ns(void); /* CPU time of the calling thread */
 
 #define CLOCK_TEXT 32
 /* RFC 3339 in UTC with milliseconds: "2026-01-01T00:00:00.000Z". Returns text. */

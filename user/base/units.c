@@ -45,6 +45,8 @@ static const struct unit sizes[] = {
 	{ "tib", 1099511627776.0 },
 };
 
+static const struct unit percents[] = { { "", 1e4 }, { "%", 1e4 } };
+
 static int parse_with_unit(
 	const char *text, const struct unit *units, size_t count, uint64_t *value)
 {
@@ -75,6 +77,11 @@ static int parse_with_unit(
 int parse_duration(const char *text, uint64_t *ns)
 {
 	return parse_with_unit(text, durations, ARRAY_SIZE(durations), ns);
+}
+
+int parse_percent(const char *text, uint64_t *millionths)
+{
+	return parse_with_unit(text, percents, ARRAY_SIZE(percents), millionths);
 }
 
 int parse_size(const char *text, uint64_t *bytes)

@@ -13,6 +13,8 @@
 int parse_duration(const char *text, uint64_t *ns);
 /* "4096", "64K", "1.5MiB", "2G" to bytes, K = 1024. 0, or -EINVAL, -ERANGE. */
 int parse_size(const char *text, uint64_t *bytes);
+/* "5", "0.5", "5%" to parts in a million. 0, or -EINVAL, -ERANGE. Not negative. */
+int parse_percent(const char *text, uint64_t *millionths);
 /* A plain decimal number in [low, high]. 0, or -EINVAL, -ERANGE. */
 int parse_number(const char *text, uint64_t low, uint64_t high, uint64_t *value);
 

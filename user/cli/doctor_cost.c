@@ -3,20 +3,16 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "../base/buffer.h"
 #include "../base/clock.h"
 #include "../base/err.h"
 #include "../target/privilege.h"
 #include "../trace/session.h"
+#include "../trace/subject.h"
 #include "doctor.h"
 
 #define PAIRS_BARE     200000U
@@ -25,27 +21,13 @@
 #define BLOCK_BYTES    64
 #define URETPROBE_CALL 335  /* x86-64; user-space headers do not have it yet */
 #define BUDGET	       0.05 /* of a core */
-
-struct subject {
-	pid_t pid;
-	int socket;
-};
+#define SAMPLE_BYTES   65536
 
 /* --- the child ------------------------------------------------------------------------------- */
 
-/* CPU time of the thread: all that a probe costs is spent in the thread that hits it. */
-static uint64_t thread_ns(void)
+static void run_pairs(uint32_t work, uint32_t pairs)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
-}
-
-static uint64_t run_pairs(uint32_t pairs)
-{
-	uint64_t start = thread_ns();
-
+	(void)work;
 	for (uint32_t i = 0; i < pairs; i++) {
 		void *block = malloc(BLOCK_BYTES);
 
@@ -53,7 +35,6 @@ static uint64_t run_pairs(uint32_t pairs)
 		__asm__ volatile("" : "+r"(block) : : "memory");
 		free(block);
 	}
-	return thread_ns() - start;
 }
 
 /*
@@ -74,77 +55,17 @@ static int forbid_return_probes(void)
 	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
 }
 
-static void __attribute__((noreturn)) serve(int socket, pid_t parent, bool filtered)
-{
-	uint32_t pairs;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (filtered && forbid_return_probes())
-		_exit(1);
-	while (getppid() == parent && read(socket, &pairs, sizeof(pairs)) == sizeof(pairs)) {
-		uint64_t ns = run_pairs(pairs);
-
-		if (write(socket, &ns, sizeof(ns)) != sizeof(ns))
-			break;
-	}
-	_exit(0);
-}
-
-static int subject_start(struct subject *s, bool filtered)
-{
-	pid_t parent = getpid();
-	int sockets[2];
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets))
-		return -errno;
-	s->pid = fork();
-	if (!s->pid) {
-		close(sockets[0]);
-		serve(sockets[1], parent, filtered);
-	}
-	close(sockets[1]);
-	if (s->pid < 0) {
-		close(sockets[0]);
-		return -errno;
-	}
-	s->socket = sockets[0];
-	return 0;
-}
-
-static void subject_stop(struct subject *s)
-{
-	if (s->pid <= 0)
-		return;
-	kill(s->pid, SIGKILL);
-	close(s->socket);
-	waitpid(s->pid, NULL, 0);
-	s->pid = 0;
-}
-
-/* ns of a pair in the fastest batch. 0 or -ESRCH: the child has died. */
-static int measure(const struct subject *s, uint32_t pairs, double *ns_per_pair)
-{
-	uint64_t fastest = UINT64_MAX, ns;
-
-	for (int i = 0; i < BATCHES; i++) {
-		/* A child that was killed is an answer, not a reason for SIGPIPE. */
-		if (send(s->socket, &pairs, sizeof(pairs), MSG_NOSIGNAL) != sizeof(pairs) ||
-			read(s->socket, &ns, sizeof(ns)) != sizeof(ns))
-			return -ESRCH;
-		if (ns < fastest)
-			fastest = ns;
-	}
-	*ns_per_pair = (double)fastest / pairs;
-	return 0;
-}
-
 /* --- tracing it ------------------------------------------------------------------------------ */
 
-static int start(struct session **session, pid_t pid, enum link_choice link)
+static int start(struct session **session, pid_t pid, enum link_choice link, bool sampled)
 {
 	const struct table_limits limits = TABLE_LIMITS_DEFAULT;
-	int error = session_open(session, pid);
+	const struct rules rules = { .sample = sampled,
+		.sample_bytes = sampled ? SAMPLE_BYTES : 1 };
+	int error = session_open(session, pid, HT_MODE_EXACT, 1 << HT_DOMAIN_HEAP);
 
+	if (!error)
+		error = session_set_rules(*session, &rules);
 	if (!error)
 		error = session_load(*session, &limits, link);
 	if (!error)
@@ -152,20 +73,21 @@ static int start(struct session **session, pid_t pid, enum link_choice link)
 	return error ? error : session_arm(*session);
 }
 
-/* Did the events arrive that the child has caused? */
+/* Did the events arrive that the child has caused? Of sampled ones only some are counted. */
 static int check_count(struct session *session)
 {
 	struct snapshot snapshot CLEANUP(snapshot_release) = { 0 };
 	int error = session_read(session, 0, &snapshot);
 
-	if (!error && snapshot.totals.alloc_count < (uint64_t)BATCHES * PAIRS_TRACED)
+	if (!error && !snapshot.sampled &&
+		snapshot.totals.alloc_count < (uint64_t)BATCHES * PAIRS_TRACED)
 		error = err(-EIO, "probes fired, but not all calls were counted");
 	return error;
 }
 
 static int measure_traced(const struct subject *s, struct session *session, double *ns_per_pair)
 {
-	int error = measure(s, PAIRS_TRACED, ns_per_pair);
+	int error = subject_measure(s, 0, PAIRS_TRACED, BATCHES, ns_per_pair);
 
 	session_disarm(session);
 	if (!error)
@@ -174,10 +96,10 @@ static int measure_traced(const struct subject *s, struct session *session, doub
 	return error;
 }
 
-static int trace(const struct subject *s, enum link_choice link, double *ns_per_pair)
+static int trace(const struct subject *s, enum link_choice link, bool sampled, double *ns_per_pair)
 {
 	struct session *session = NULL;
-	int error = start(&session, s->pid, link);
+	int error = start(&session, s->pid, link, sampled);
 
 	if (!error)
 		error = measure_traced(s, session, ns_per_pair);
@@ -217,15 +139,15 @@ void doctor_seccomp(struct checks *c)
 	struct subject subject CLEANUP(subject_stop) = { 0 };
 	struct buffer messages CLEANUP_BUFFER = { 0 };
 	double ns;
-	int error = subject_start(&subject, true);
+	int error = subject_start(&subject, forbid_return_probes, run_pairs);
 
 	/* Without seccomp the child has ended by then, and nobody else can have a filter either. */
 	if (!error)
-		error = measure(&subject, 1, &ns);
+		error = subject_measure(&subject, 0, 1, BATCHES, &ns);
 	if (error)
 		return;
 	log_capture(&messages);
-	error = trace(&subject, LINK_AUTO, &ns);
+	error = trace(&subject, LINK_AUTO, false, &ns);
 	log_capture(NULL);
 	if (error && error != -ESRCH) /* tracing does not work at all: said elsewhere */
 		return;
@@ -246,21 +168,23 @@ static const struct {
 	{ LINK_ONLY_PERF, { LINK_PERF, LINK_PERF } },
 };
 
-/* One kind of link, or with LINK_AUTO why there is none. */
+/* One kind of link, or with LINK_AUTO why there is none. `modes`: exact, and the sampled one too. */
 static int add_trial(struct checks *c, const struct subject *subject, enum link_choice choice,
-	const char *link, double bare)
+	const char *link, int modes, double bare)
 {
 	struct buffer messages CLEANUP_BUFFER = { 0 };
 	double ns = 0;
-	int error;
+	int error = 0;
 
-	log_capture(&messages);
-	error = trace(subject, choice, &ns);
-	log_capture(NULL);
-	if (!error) {
-		add_cost(c, "exact", link, bare, ns);
-		return 0;
+	for (int sampled = 0; !error && sampled < modes; sampled++) {
+		log_capture(&messages);
+		error = trace(subject, choice, sampled, &ns);
+		log_capture(NULL);
+		if (!error)
+			add_cost(c, sampled ? "sample" : "exact", link, bare, ns);
 	}
+	if (!error)
+		return 0;
 	checks_add(c, "cost", CHECK_MISSING, "tracing a child of heaptap's own, %s links", link);
 	doctor_add_message(c, &messages, error);
 	return error;
@@ -271,10 +195,10 @@ int doctor_cost(struct checks *c, const struct features *f)
 	struct subject subject CLEANUP(subject_stop) = { 0 };
 	uint32_t working = 0;
 	double bare = 0;
-	int error = subject_start(&subject, false);
+	int error = subject_start(&subject, NULL, run_pairs);
 
 	if (!error)
-		error = measure(&subject, PAIRS_BARE, &bare);
+		error = subject_measure(&subject, 0, PAIRS_BARE, BATCHES, &bare);
 	if (error) {
 		checks_add(c, "cost", CHECK_UNKNOWN, "pair, not traced");
 		checks_why(c, "no child process: %s", strerror(-error));
@@ -284,7 +208,8 @@ int doctor_cost(struct checks *c, const struct features *f)
 	checks_ns(c, bare);
 	for (size_t i = 0; i < ARRAY_SIZE(links); i++)
 		if (!f->all[links[i].kinds[0]].error || !f->all[links[i].kinds[1]].error)
+			/* Both modes of the one that is used. */
 			working += !add_trial(c, &subject, links[i].choice,
-				link_kind_name(links[i].kinds[0]), bare);
-	return working ? 0 : add_trial(c, &subject, LINK_AUTO, "any", bare);
+				link_kind_name(links[i].kinds[0]), working ? 1 : 2, bare);
+	return working ? 0 : add_trial(c, &subject, LINK_AUTO, "any", 1, bare);
 }

@@ -269,7 +269,7 @@ int doctor_target(struct checks *c, pid_t pid)
 	int error;
 
 	log_capture(&messages);
-	error = session_open(&session, pid);
+	error = session_open(&session, pid, HT_MODE_EXACT, 1 << HT_DOMAIN_HEAP);
 	log_capture(NULL);
 	if (!session)
 		return error;

@@ -22,21 +22,28 @@ struct leaks_options {
 	uint64_t count;
 	uint64_t min_age_ns;
 	uint64_t top;
-	bool for_given, count_given, min_age_given, top_given;
-	bool json;
-	bool dry_run;
-	int mode;	       /* enum mode_choice */
 	uint64_t sample_bytes; /* as asked for; rules has what it comes to */
+	uint64_t budget;       /* in millionths of the process's own CPU time */
 	uint64_t thread;
-	bool sample_given;
 	struct rules rules;
-	int link;  /* enum link_choice */
 	int reach; /* 1: all */
 	struct table_limits limits;
 	struct common_options common;
+	int mode; /* enum mode_choice */
+	int domain;
+	int link; /* enum link_choice */
+	bool json;
+	bool dry_run;
+	bool for_given, count_given, min_age_given, top_given;
+	bool domain_given, sample_given, budget_given, link_given, reach_given;
+	bool filter_given; /* any of the rules */
 };
 
-enum mode_choice { MODE_AUTO, MODE_EXACT, MODE_SAMPLE };
+/* In the order of the choices of --mode. */
+enum mode_choice { MODE_AUTO, MODE_EXACT, MODE_SAMPLE, MODE_GROWTH };
+static const char *const mode_names[] = { "auto", "exact", "sample", "growth" };
+/* Of those of --domain. */
+enum { DOMAIN_HEAP, DOMAIN_MMAP };
 
 #define AT(member) offsetof(struct leaks_options, member)
 #define YEAR_NS	   (366 * 86400 * NS_PER_S)
@@ -50,15 +57,17 @@ static const struct option leaks_options[] = {
 	{ "min-age", 0, OPTION_DURATION, "DURATION", "blocks younger are not outstanding (10s, at most half the time watched)", AT(min_age_ns), AT(min_age_given), 0, YEAR_NS },
 	{ "top", 0, OPTION_NUMBER, "N", "stacks to list, 0 for all (10; all with --json)", AT(top), AT(top_given), 0, UINT32_MAX },
 	{ "json", 0, OPTION_FLAG, NULL, "one JSON object a report and line", AT(json), 0, 0, 0 },
-	{ "mode", 0, OPTION_CHOICE, "auto|exact|sample", "how events are counted: auto means exact", AT(mode), 0, 0, 0 },
-	{ "sample", 0, OPTION_SIZE, "BYTES", "with --mode sample: one sample in so many bytes on average, a power of two (64K)", AT(sample_bytes), AT(sample_given), 1, 1U << HT_INTERVAL_MAX_LOG2 },
-	{ "min-size", 0, OPTION_SIZE, "BYTES", "follow no request below", AT(rules.min_bytes), 0, 0, 1ULL << HT_ADDRESS_BITS },
-	{ "max-size", 0, OPTION_SIZE, "BYTES", "follow no request above", AT(rules.max_bytes), 0, 1, 1ULL << HT_ADDRESS_BITS },
-	{ "thread", 0, OPTION_NUMBER, "TID", "follow only what this thread requests", AT(thread), 0, 1, INT32_MAX },
-	{ "threads", 0, OPTION_FLAG, NULL, "tell apart what each thread requests", AT(rules.by_thread), 0, 0, 0 },
-	{ "module", 0, OPTION_TEXT, "NAME", "follow only requests whose direct caller is in this program or library", AT(rules.module), 0, 0, 0 },
-	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), 0, 0, 0 },
-	{ "reach", 0, OPTION_CHOICE, "auto|all", "all: probes reach all processes, which pay for them; children are counted from their first allocation (auto: with more than four targets of a file)", AT(reach), 0, 0, 0 },
+	{ "mode", 0, OPTION_CHOICE, "auto|exact|sample|growth", "how events are counted: auto does what --budget allows; growth counts pages of one process, without probes", AT(mode), 0, 0, 0 },
+	{ "budget", 0, OPTION_PERCENT, "PERCENT", "with --mode auto: what the processes, all together, may lose of their CPU time (5)", AT(budget), AT(budget_given), 1000, 1000000 },
+	{ "sample", 0, OPTION_SIZE, "BYTES", "with --mode sample or auto: one sample in so many bytes on average, a power of two (64K)", AT(sample_bytes), AT(sample_given), 1, 1U << HT_INTERVAL_MAX_LOG2 },
+	{ "domain", 0, OPTION_CHOICE, "heap|mmap", "mmap: with --mode growth also follow who maps address space; slows all system calls of the host", AT(domain), AT(domain_given), 0, 0 },
+	{ "min-size", 0, OPTION_SIZE, "BYTES", "follow no request below", AT(rules.min_bytes), AT(filter_given), 0, 1ULL << HT_ADDRESS_BITS },
+	{ "max-size", 0, OPTION_SIZE, "BYTES", "follow no request above", AT(rules.max_bytes), AT(filter_given), 1, 1ULL << HT_ADDRESS_BITS },
+	{ "thread", 0, OPTION_NUMBER, "TID", "follow only what this thread requests", AT(thread), AT(filter_given), 1, INT32_MAX },
+	{ "threads", 0, OPTION_FLAG, NULL, "tell apart what each thread requests", AT(rules.by_thread), AT(filter_given), 0, 0 },
+	{ "module", 0, OPTION_TEXT, "NAME", "follow only requests whose direct caller is in this program or library", AT(rules.module), AT(filter_given), 0, 0 },
+	{ "link", 0, OPTION_CHOICE, LINK_CHOICES, "how probes are attached: auto takes the first of the three that works", AT(link), AT(link_given), 0, 0 },
+	{ "reach", 0, OPTION_CHOICE, "auto|all", "all: probes reach all processes, which pay for them; children are counted from their first allocation (auto: with more than four targets of a file)", AT(reach), AT(reach_given), 0, 0 },
 	{ "dry-run", 0, OPTION_FLAG, NULL, "print the probe plan and attach nothing", AT(dry_run), 0, 0, 0 },
 	{ "max-live", 0, OPTION_NUMBER, "N", "live blocks to follow (2097152)", AT(limits.max_live), 0, 1, 1U << 30 },
 	{ "max-stacks", 0, OPTION_NUMBER, "N", "different stacks to keep (32768)", AT(limits.max_stacks), 0, 1, 1U << 22 },
@@ -86,12 +95,24 @@ struct run {
 	uint64_t armed_ns; /* monotonic */
 	uint64_t reported_ns;
 	uint64_t disarmed_ns; /* 0: still counting */
-	uint64_t end_ns;      /* UINT64_MAX: none */
+	uint64_t end_ns;      /* of the whole run; UINT64_MAX: none, 0: not begun */
 	uint64_t left_out; /* reports that no one was ready to read, or whose names took too long */
 	uint64_t reports;
 	pid_t first;  /* the first process */
 	bool several; /* there has been another one */
 };
+
+static enum ht_mode mode_of(const struct leaks_options *o)
+{
+	return o->mode == MODE_GROWTH ? HT_MODE_GROWTH : HT_MODE_EXACT;
+}
+
+static uint8_t domains_of(const struct leaks_options *o)
+{
+	if (o->mode != MODE_GROWTH)
+		return 1 << HT_DOMAIN_HEAP;
+	return 1 << HT_DOMAIN_RSS | (o->domain == DOMAIN_MMAP) << HT_DOMAIN_MMAP;
+}
 
 static struct report_form report_form(const struct leaks_options *o)
 {
@@ -110,18 +131,15 @@ static struct report_form report_form(const struct leaks_options *o)
 
 static struct report_figures common_figures(const struct run *run, const char *ended)
 {
-	const struct leaks_options *o = run->options;
 	uint64_t now = run->disarmed_ns ? run->disarmed_ns : clock_monotonic_ns();
 
 	return (struct report_figures){
 		.elapsed_s = (double)(now - run->armed_ns) / NS_PER_S,
 		.interval_s = (double)(now - run->reported_ns) / NS_PER_S,
 		.ended = ended,
-		.mode = o->rules.sample ? "sample" : "exact",
 		.link = session_link_name(run->session),
 		.for_all = session_reaches_all(run->session),
 		.missed_processes = session_missed_processes(run->session),
-		.mode_why = o->mode ? "asked for" : "auto: no budget is kept yet",
 		.memory = { .rss = -1, .pss = -1, .swap = -1, .limit = -1, .anonymous = -1 },
 	};
 }
@@ -262,6 +280,10 @@ static int follow(struct run *run, const char **ended)
 			*ended = event == SESSION_TARGET_EXIT ? "target_exit" : "target_exec";
 			return 0;
 		}
+		if (event == SESSION_FIGURES_END)
+			error = report_now(run);
+		if (error)
+			return error;
 		if (event != SESSION_DEADLINE)
 			continue;
 		if (clock_monotonic_ns() >= rescan) {
@@ -298,7 +320,7 @@ static void tell_armed(const struct run *run)
 		buffer_format(&who, "%s%d",
 			i ? "," : "pid=", target_process(session_target(run->session, i))->pid);
 	dprintf(STDERR_FILENO, "heaptap: armed %s probes=%u mode=%s\n", buffer_string(&who),
-		session_plan(run->session)->count, run->options->rules.sample ? "sample" : "exact");
+		session_plan(run->session)->count, mode_names[run->options->mode]);
 }
 
 static int start(struct run *run)
@@ -307,9 +329,12 @@ static int start(struct run *run)
 	bool forever = o->count_given || o->targets.command;
 	int error;
 
-	error = targets_open(&run->targets, &o->targets, &run->session);
+	error = targets_open(
+		&run->targets, &o->targets, &run->session, mode_of(o), domains_of(o));
 	if (!error)
 		error = session_set_rules(run->session, &o->rules);
+	if (!error && o->mode == MODE_AUTO)
+		session_set_budget(run->session, (double)o->budget / 1e6);
 	if (!error && o->reach)
 		session_set_wide(run->session);
 	if (!error)
@@ -325,24 +350,60 @@ static int start(struct run *run)
 	run->first = session_process(run->session)->pid;
 	run->several = session_target_count(run->session) > 1 || targets_expects(&run->targets);
 	run->armed_ns = run->reported_ns = clock_monotonic_ns();
-	run->end_ns = o->for_given || !forever ? run->armed_ns + o->for_ns : UINT64_MAX;
+	if (!run->end_ns)
+		run->end_ns = o->for_given || !forever ? run->armed_ns + o->for_ns : UINT64_MAX;
 	tell_armed(run);
-	return reporter_begin(run->reporter, run->session);
+	return 0;
+}
+
+/*
+ * The only process runs another program, and the kernel half does not follow that: attaches to it before the last
+ * report on the old one, which says how it went on. 1: *run is the new image's; 0: there is none, and the old one's
+ * last report was it.
+ */
+static int next_image(struct run *run)
+{
+	struct run next = *run;
+	int failed, error;
+
+	info("pid %d runs another program now: tracing begins anew",
+		session_process(run->session)->pid);
+	next.session = NULL;
+	next.disarmed_ns = 0;
+	failed = start(&next);
+	error = report(run, failed && process_ended(session_process(run->session)) ? "target_exit"
+										   : "target_exec");
+	next.reports = run->reports;
+	session_close(run->session);
+	targets_release(&run->targets);
+	*run = next;
+	if (!error && !failed)
+		error = reporter_begin(run->reporter, run->session);
+	return error ? error : !failed;
 }
 
 static int run_all(struct run *run)
 {
-	const char *ended = NULL;
-	int error = start(run);
+	int error = start(run), more = 1;
 
 	if (!error)
+		error = reporter_begin(run->reporter, run->session);
+	while (!error && more == 1) {
+		const char *ended = NULL;
+
 		error = follow(run, &ended);
-	run->disarmed_ns = clock_monotonic_ns();
-	if (run->session) {
+		run->disarmed_ns = clock_monotonic_ns();
 		session_disarm(run->session);
 		session_detach(run->session);
+		if (error)
+			break;
+		/* A command is begun once. */
+		if (!strcmp(ended, "target_exec") && !run->options->targets.command)
+			more = next_image(run);
+		else
+			more = report(run, ended);
 	}
-	return error ? error : report(run, ended);
+	return error ? error : more;
 }
 
 static int signals_open(void)
@@ -368,7 +429,7 @@ static int print_plan(const struct leaks_options *o)
 	struct output output = { 0 };
 	struct session *session = NULL;
 	struct targets targets = { 0 };
-	int error = targets_open(&targets, &o->targets, &session);
+	int error = targets_open(&targets, &o->targets, &session, mode_of(o), domains_of(o));
 
 	if (!error) {
 		dry_run_print(session_process(session), session_image(session),
@@ -419,14 +480,29 @@ static int apply_rules(struct leaks_options *o)
 
 	if (r->max_bytes && r->min_bytes > r->max_bytes)
 		return err(-EINVAL, "--min-size is above --max-size: nothing would be followed");
-	if (o->mode == MODE_EXACT && o->sample_given)
-		return err(-EINVAL, "--sample wants --mode sample");
-	if (o->mode == MODE_AUTO && o->sample_given)
-		warn("--sample has no effect: auto means exact, which samples nothing");
+	if (o->sample_given && (o->mode == MODE_EXACT || o->mode == MODE_GROWTH))
+		return err(-EINVAL, "--sample wants --mode sample or auto");
+	if (o->domain == DOMAIN_MMAP && o->mode != MODE_GROWTH)
+		return err(-EINVAL, "--domain mmap wants --mode growth");
+	if (o->mode == MODE_GROWTH &&
+		(o->targets.pids.count > 1 || o->targets.command || targets_select(&o->targets)))
+		return err(-EINVAL, "growth mode is for one process: give it by -p PID, or "
+				    "several runs of heaptap one each");
+	if (o->mode == MODE_GROWTH && (o->filter_given || o->link_given || o->reach_given))
+		return err(-EINVAL, "growth mode follows no requests and has no probes: "
+				    "--min-size, --max-size, --thread, --threads, --module, "
+				    "--link and --reach say nothing in it");
+	if (o->mode == MODE_GROWTH && o->domain_given && o->domain == DOMAIN_HEAP)
+		return err(-EINVAL, "--domain heap wants a mode that follows blocks");
+	if (o->mode != MODE_AUTO && o->budget_given)
+		return err(-EINVAL, "--budget wants --mode auto: in mode %s nothing keeps one",
+			mode_names[o->mode]);
 	r->thread = (uint32_t)o->thread;
 	r->sample = o->mode == MODE_SAMPLE;
-	r->sample_bytes = r->sample ? rules_round_interval(o->sample_bytes) : 1;
-	if (r->sample && r->sample_bytes != o->sample_bytes)
+	r->sample_bytes = o->mode == MODE_SAMPLE || o->mode == MODE_AUTO
+				  ? rules_round_interval(o->sample_bytes)
+				  : 1;
+	if (r->sample_bytes > 1 && r->sample_bytes != o->sample_bytes)
 		info("sampling one in %llu bytes, the power of two nearest to %llu",
 			(unsigned long long)r->sample_bytes, (unsigned long long)o->sample_bytes);
 	return 0;
@@ -439,6 +515,7 @@ static int leaks_run(int argc, char **argv)
 		.for_ns = 60 * NS_PER_S,
 		.min_age_ns = 10 * NS_PER_S,
 		.sample_bytes = 64 << 10,
+		.budget = 50000,
 		.limits = TABLE_LIMITS_DEFAULT,
 	};
 	int options = targets_split(&o.targets, argc, argv);

@@ -58,6 +58,12 @@ static int bad_value(const struct option *o, const char *text, int error)
 				o->name, text);
 		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
 			format_bytes(low, o->low), format_bytes(high, o->high));
+	case OPTION_PERCENT:
+		if (error != -ERANGE)
+			return err(-EINVAL, "--%s: '%s' is not a percentage: write 5 or 0.5",
+				o->name, text);
+		return err(-EINVAL, "--%s: '%s' is out of range: from %g to %g percent", o->name,
+			text, (double)o->low / 1e4, (double)o->high / 1e4);
 	case OPTION_TEXT:
 		return err(-EINVAL, "--%s: wants %s, not nothing", o->name, o->argument);
 	case OPTION_CHOICE:
@@ -125,6 +131,11 @@ static int set_value(const struct option *o, const char *text, void *values)
 		if (!error && (number < o->low || number > o->high))
 			error = -ERANGE;
 		break;
+	case OPTION_PERCENT:
+		error = parse_percent(text, &number);
+		if (!error && (number < o->low || number > o->high))
+			error = -ERANGE;
+		break;
 	case OPTION_TEXT:
 		if (!*text)
 			error = -EINVAL;
@@ -144,7 +155,7 @@ static int set_value(const struct option *o, const char *text, void *values)
 	if (error)
 		return bad_value(o, text, error);
 	if (o->kind == OPTION_DURATION || o->kind == OPTION_PID || o->kind == OPTION_NUMBER ||
-		o->kind == OPTION_SIZE)
+		o->kind == OPTION_SIZE || o->kind == OPTION_PERCENT)
 		*(uint64_t *)(void *)place = number;
 	if (o->given)
 		*(bool *)(void *)((char *)values + o->given) = true;

@@ -16,6 +16,7 @@ enum option_kind {
 	OPTION_NUMBER,	 /* uint64_t in [low, high] */
 	OPTION_DURATION, /* uint64_t, ns, in [low, high] */
 	OPTION_SIZE,	 /* uint64_t, bytes, in [low, high] */
+	OPTION_PERCENT,	 /* uint64_t, parts in a million, in [low, high] */
 	OPTION_TEXT,	 /* const char *, not empty */
 	OPTION_CHOICE,	 /* int, index in the choices, "a|b|c" */
 };

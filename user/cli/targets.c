@@ -20,10 +20,16 @@ int targets_split(struct target_options *o, int argc, char **argv)
 	return argc;
 }
 
-int targets_check(const struct target_options *o)
+bool targets_select(const struct target_options *o)
 {
 	const struct selection *s = &o->selection;
-	int kinds = (o->pids.count > 0) + (s->all || s->comm || s->cgroup) + (o->command != NULL);
+
+	return s->all || s->comm || s->cgroup;
+}
+
+int targets_check(const struct target_options *o)
+{
+	int kinds = (o->pids.count > 0) + targets_select(o) + (o->command != NULL);
 
 	if (!kinds)
 		return err(-EINVAL,
@@ -40,9 +46,7 @@ int targets_check(const struct target_options *o)
 
 bool targets_expects(const struct targets *t)
 {
-	const struct selection *s = &t->options->selection;
-
-	return s->all || s->comm || s->cgroup;
+	return targets_select(t->options);
 }
 
 static uint64_t identity(pid_t pid)
@@ -136,12 +140,13 @@ static int open_command(struct targets *t, struct session *session)
 			       t->command.file_count);
 }
 
-int targets_open(struct targets *t, const struct target_options *o, struct session **session)
+int targets_open(struct targets *t, const struct target_options *o, struct session **session,
+	enum ht_mode mode, uint8_t domains)
 {
 	int error;
 
 	*t = (struct targets){ .options = o, .command = { .channel = -1 } };
-	error = session_new(session);
+	error = session_new(session, mode, domains);
 	if (error)
 		return error;
 	session_set_follow(*session, !o->no_follow);

@@ -50,8 +50,11 @@ struct targets {
 		looked_at; /* processes that had nothing to trace: how often they were looked at */
 };
 
+/* Are processes meant by what they are, and not by their pids? */
+bool targets_select(const struct target_options *o);
 /* Makes a session of those that are there. 0 or -errno after a message. */
-int targets_open(struct targets *t, const struct target_options *o, struct session **session);
+int targets_open(struct targets *t, const struct target_options *o, struct session **session,
+	enum ht_mode mode, uint8_t domains);
 /* May more come that the session does not find by itself? */
 bool targets_expects(const struct targets *t);
 /* Adds those that came. 0 or -errno after a message. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "../base/cleanup.h"
 #include "../base/table.h"
@@ -176,8 +177,40 @@ void profile_release(struct profile *p)
 	*p = (struct profile){ 0 };
 }
 
+/* Large pages where there are any: a hundred thousand sites are three thousand faults less. */
+#define LARGE_PAGE (2UL << 20)
+
+static void *reserve(size_t bytes)
+{
+	void *at;
+
+	if (bytes < LARGE_PAGE)
+		return malloc(bytes + 1);
+	at = aligned_alloc(LARGE_PAGE, (bytes + LARGE_PAGE - 1) & ~(LARGE_PAGE - 1));
+	if (at)
+		madvise(at, bytes, MADV_HUGEPAGE);
+	return at;
+}
+
+int snapshot_reserve(struct snapshot *s, uint32_t site_count, bool sampled)
+{
+	s->sites = reserve(site_count * sizeof(*s->sites));
+	s->estimates = sampled ? calloc(site_count + 1UL, sizeof(*s->estimates)) : NULL;
+	s->site_count = site_count;
+	return s->sites && (s->estimates || !sampled) ? 0 : -ENOMEM;
+}
+
+const struct site_estimates *snapshot_estimates(
+	const struct snapshot *s, const struct site_figures *f)
+{
+	static const struct site_estimates exact;
+
+	return s->estimates ? &s->estimates[f - s->sites] : &exact;
+}
+
 void snapshot_release(struct snapshot *s)
 {
+	free(s->estimates);
 	free(s->sites);
 	*s = (struct snapshot){ 0 };
 }

@@ -19,6 +19,7 @@
 #include "../../include/frame.h"
 #include "../../include/losses.h"
 #include "../../include/records.h"
+#include "growth.h"
 
 struct profile_module {
 	char *path;
@@ -97,6 +98,12 @@ struct site_figures {
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes; /* of the live blocks those at least as old as was asked */
 	double oldest_s;		 /* age of the oldest live block; 0 when there is none */
+	uint64_t survived_count, survived_bytes; /* of windows: live when theirs closed */
+	uint64_t discarded_bytes;		 /* of a mapping: given back by madvise */
+};
+
+/* Of a site's figures, when blocks were sampled: how far they may be wrong, and what they were made of. */
+struct site_estimates {
 	struct variances variance;
 	struct samples samples;
 };
@@ -106,6 +113,7 @@ struct totals {
 	uint64_t free_count, free_bytes;
 	uint64_t live_count, live_bytes;
 	uint64_t aged_count, aged_bytes;
+	uint64_t survived_count, survived_bytes;
 	uint64_t lost_count, lost_bytes; /* sums of lost below: allocated = live + freed + lost */
 	uint64_t peak_live_bytes;
 	uint64_t failed_count;
@@ -129,11 +137,30 @@ struct unwind_figures {
 	double newest_s; /* from a mapping that came while tracing to its rows; -1: none came */
 };
 
+/* How events were counted, what that cost the process, and why it was done so. */
+#define MODE_WHY 192
+struct mode_figures {
+	const char *name; /* "exact", "sample" or "windows"; a constant */
+	double budget;	  /* share of the process's own CPU time; 0: none is kept */
+	double coverage;  /* share of the time in which events were seen */
+	double figures_s; /* since when the figures count */
+	uint32_t windows; /* that there have been */
+	double scale;	  /* from what they saw to these figures */
+	bool rough; /* probes left the process next to no time in them: the scale is a guess */
+	double overhead_s; /* of the process's time, since it was first probed; -1: not known */
+	double cpu_s;	   /* that it used meanwhile, overhead included */
+	/* Pairs of an allocation and a free that the budget allows for a second of CPU time; 0: not known. */
+	double exact_pairs, sample_pairs;
+	char why[MODE_WHY];
+};
+
 struct snapshot {
 	uint64_t realtime_ns;
 	uint64_t monotonic_ns;
 	double min_age_s; /* what "aged" means */
 	struct rules rules;
+	struct mode_figures mode;
+	bool windowed; /* figures are of windows: model/windows.h */
 	bool sampled;  /* at some time since the start: figures are estimates */
 	bool filtered; /* at some time some requests were not followed, by size, thread or module */
 	struct totals totals;
@@ -144,12 +171,22 @@ struct snapshot {
 	uint64_t abandoned_calls; /* calls that never returned; known once the session is drained */
 	uint64_t missed_events;	  /* the kernel did not run the program: counted nowhere else */
 	uint32_t removed_probes;  /* gone from the target's memory: their events are missing */
+	uint64_t frames_walked;	  /* of the stacks of all allocations that were followed */
 	uint64_t events;	  /* calls seen since the start, allocating and freeing */
 	uint64_t skew;		  /* of these, seen while the figures were read */
+	double read_s; /* CPU time that it took to read all this from the kernel's tables */
+	struct growth_figures growth;
+	struct growth_figures trend; /* of windows: the same beside them, or not counted */
 	struct site_figures *sites;
+	struct site_estimates *estimates; /* by site; NULL: nothing was sampled */
 	uint32_t site_count;
 };
 
+/* Room for so many sites, which are not written yet. 0 or -ENOMEM. */
+int snapshot_reserve(struct snapshot *s, uint32_t site_count, bool sampled);
+/* The errors of a site's figures: zeros where nothing was sampled. */
+const struct site_estimates *snapshot_estimates(
+	const struct snapshot *s, const struct site_figures *f);
 /*
  * Adds the figures of another target of the same profile: sites of one stack become one. The moment and the rules are
  * those of the first. Its peak says nothing. 0 or -ENOMEM.

@@ -86,6 +86,12 @@ void json_uint(struct json *j, const char *key, uint64_t value)
 	buffer_append(j->out, digits + at, sizeof(digits) - at);
 }
 
+void json_int(struct json *j, const char *key, int64_t value)
+{
+	begin(j, key);
+	buffer_format(j->out, "%" PRId64, value);
+}
+
 void json_bytes(struct json *j, const char *key, int64_t value)
 {
 	if (value < 0)

@@ -18,6 +18,7 @@ void json_open(struct json *j, const char *key, char bracket);	     /* '{' or '[
 void json_close(struct json *j, char bracket);			     /* '}' or ']' */
 void json_string(struct json *j, const char *key, const char *text); /* NULL text: null */
 void json_uint(struct json *j, const char *key, uint64_t value);
+void json_int(struct json *j, const char *key, int64_t value);
 void json_bytes(struct json *j, const char *key, int64_t value);	     /* negative: null */
 void json_double(struct json *j, const char *key, double value, int digits); /* not finite: null */
 void json_bool(struct json *j, const char *key, bool value);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "json.h"
-#include "leaks_report.h"
+#include "growth_json.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -67,6 +66,16 @@ static void uint_if(struct json *j, bool known, const char *key, uint64_t value)
 		json_null(j, key);
 }
 
+/* What only an unbroken watch knows, and its error. */
+static void figure_if(struct json *j, const struct snapshot *s, bool known, const char *key,
+	uint64_t value, double variance)
+{
+	if (known)
+		figure(j, s->sampled, key, value, variance);
+	else
+		json_null(j, key);
+}
+
 /* The followed blocks themselves: of these  allocated = live + freed + lost  is exact. */
 static void samples(struct json *j, const struct samples *s)
 {
@@ -82,6 +91,31 @@ static void samples(struct json *j, const struct samples *s)
 	json_close(j, '}');
 }
 
+/* Of blocks growth mode knows nothing: null, never 0. */
+static void unknown(struct json *j, const char *const *keys, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		json_null(j, keys[i]);
+}
+
+/* The first window is still to come. */
+static bool saw_nothing(const struct snapshot *s)
+{
+	return s->windowed && s->mode.coverage <= 0;
+}
+
+static void no_totals(struct json *j)
+{
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes", "lost_count",
+		"lost_bytes", "peak_live_bytes", "survived_count", "survived_bytes", "failed_count",
+		"untracked_frees", "untracked_inherited", "in_flight" };
+
+	json_open(j, "totals", '{');
+	unknown(j, blocks, ARRAY_SIZE(blocks));
+	json_close(j, '}');
+}
+
 static void totals(struct json *j, const struct snapshot *s, bool together)
 {
 	const struct totals *t = &s->totals;
@@ -92,23 +126,24 @@ static void totals(struct json *j, const struct snapshot *s, bool together)
 	figure(j, s->sampled, "alloc_bytes", t->alloc_bytes, v->alloc_bytes);
 	figure(j, s->sampled, "free_count", t->free_count, v->free_count);
 	figure(j, s->sampled, "free_bytes", t->free_bytes, v->free_bytes);
-	figure(j, s->sampled, "live_count", t->live_count, v->live_count);
-	figure(j, s->sampled, "live_bytes", t->live_bytes, v->live_bytes);
-	figure(j, s->sampled, "aged_count", t->aged_count, v->aged_count);
-	figure(j, s->sampled, "aged_bytes", t->aged_bytes, v->aged_bytes);
+	figure_if(j, s, !s->windowed, "live_count", t->live_count, v->live_count);
+	figure_if(j, s, !s->windowed, "live_bytes", t->live_bytes, v->live_bytes);
+	figure_if(j, s, !s->windowed, "aged_count", t->aged_count, v->aged_count);
+	figure_if(j, s, !s->windowed, "aged_bytes", t->aged_bytes, v->aged_bytes);
 	/* Of these sums, and of the peak, the error is not kept: no number, so null. */
 	figure(j, s->sampled, "lost_count", t->lost_count, NAN);
 	figure(j, s->sampled, "lost_bytes", t->lost_bytes, NAN);
 	/* The highest of a sum is not the sum of the highest. */
-	if (together)
-		json_null(j, "peak_live_bytes");
-	else
-		figure(j, s->sampled, "peak_live_bytes", t->peak_live_bytes, NAN);
+	figure_if(j, s, !s->windowed && !together, "peak_live_bytes", t->peak_live_bytes, NAN);
+	uint_if(j, s->windowed, "survived_count", t->survived_count);
+	uint_if(j, s->windowed, "survived_bytes", t->survived_bytes);
 	uint_if(j, !s->sampled, "failed_count", t->failed_count);
-	uint_if(j, !s->sampled && !s->filtered, "untracked_frees", t->untracked_frees);
-	uint_if(j, !s->sampled && !s->filtered, "untracked_inherited", t->untracked_inherited);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "untracked_frees",
+		t->untracked_frees);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "untracked_inherited",
+		t->untracked_inherited);
 	json_uint(j, "in_flight", t->in_flight);
-	if (s->sampled)
+	if (s->sampled || s->windowed)
 		samples(j, &t->samples);
 	json_close(j, '}');
 }
@@ -129,6 +164,20 @@ static void filters(struct json *j, const struct snapshot *s)
 	json_close(j, '}');
 }
 
+/* What tracing has cost the process; overhead_cpu as a share of the CPU time that it used for itself. */
+static void overhead(struct json *j, const struct mode_figures *m)
+{
+	double own_s = m->cpu_s - m->overhead_s;
+
+	if (m->overhead_s < 0) {
+		json_null(j, "overhead_ns");
+		json_null(j, "overhead_cpu");
+		return;
+	}
+	json_uint(j, "overhead_ns", (uint64_t)(m->overhead_s * NS_PER_S));
+	json_double(j, "overhead_cpu", own_s > 0 ? m->overhead_s / own_s : NAN, 4);
+}
+
 static void health(struct json *j, const struct snapshot *s, uint64_t missed_processes)
 {
 #define KEY(name, key, what, remedy) key,
@@ -138,11 +187,10 @@ static void health(struct json *j, const struct snapshot *s, uint64_t missed_pro
 #undef KEY
 
 	json_open(j, "health", '{');
-	uint_if(j, !s->sampled && !s->filtered, "events", s->events);
-	json_double(j, "coverage", 1, 1);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "events", s->events);
+	json_double(j, "coverage", s->mode.coverage, 6);
 	json_uint(j, "skew", s->skew);
-	json_null(j, "overhead_ns"); /* not measured in this mode yet: null, never 0 */
-	json_null(j, "overhead_cpu");
+	overhead(j, &s->mode);
 	json_double(j, "truncated_share",
 		s->totals.alloc_count
 			? (double)s->totals.truncated_count / (double)s->totals.alloc_count
@@ -150,6 +198,7 @@ static void health(struct json *j, const struct snapshot *s, uint64_t missed_pro
 		4);
 	json_uint(j, "missed_events", s->missed_events);
 	json_uint(j, "missed_processes", missed_processes);
+	json_double(j, "read_s", s->read_s, 6);
 	json_uint(j, "removed_probes", s->removed_probes);
 	json_uint(j, "abandoned_calls", s->abandoned_calls);
 	json_open(j, "lost", '{');
@@ -248,23 +297,28 @@ static void confidence(struct json *j, const char *key, double value, double var
 	json_close(j, ']');
 }
 
-static void site_figures(struct json *j, const struct site_figures *f, bool sampled)
+static void site_figures(struct json *j, const struct site_figures *f, const struct snapshot *s)
 {
-	const struct variances *v = &f->variance;
+	const struct site_estimates *e = snapshot_estimates(s, f);
+	const struct variances *v = &e->variance;
+	bool sampled = s->sampled;
 
 	figure(j, sampled, "alloc_count", f->alloc_count, v->alloc_count);
 	figure(j, sampled, "alloc_bytes", f->alloc_bytes, v->alloc_bytes);
 	figure(j, sampled, "free_count", f->free_count, v->free_count);
 	figure(j, sampled, "free_bytes", f->free_bytes, v->free_bytes);
-	figure(j, sampled, "live_count", f->live_count, v->live_count);
-	figure(j, sampled, "live_bytes", f->live_bytes, v->live_bytes);
-	figure(j, sampled, "aged_count", f->aged_count, v->aged_count);
-	figure(j, sampled, "aged_bytes", f->aged_bytes, v->aged_bytes);
+	figure_if(j, s, !s->windowed, "live_count", f->live_count, v->live_count);
+	figure_if(j, s, !s->windowed, "live_bytes", f->live_bytes, v->live_bytes);
+	figure_if(j, s, !s->windowed, "aged_count", f->aged_count, v->aged_count);
+	figure_if(j, s, !s->windowed, "aged_bytes", f->aged_bytes, v->aged_bytes);
 	uint_if(j, !sampled, "temporary_count", f->temporary_count);
 	uint_if(j, !sampled, "failed_count", f->failed_count);
+	uint_if(j, s->windowed, "survived_count", f->survived_count);
+	uint_if(j, s->windowed, "survived_bytes", f->survived_bytes);
+	json_double(j, "oldest_s", s->windowed ? NAN : f->oldest_s, 2);
 	if (!sampled)
 		return;
-	json_uint(j, "samples", f->samples.alloc_count);
+	json_uint(j, "samples", e->samples.alloc_count);
 	json_bool(j, "low_confidence",
 		estimate_is_poor((double)f->alloc_bytes, v->alloc_bytes) ||
 			estimate_is_poor((double)f->live_bytes, v->live_bytes));
@@ -274,15 +328,22 @@ static void site_figures(struct json *j, const struct site_figures *f, bool samp
 
 static void stack(struct json *j, const struct leaks_report *r, const struct site_figures *f)
 {
-	static const char *const domains[] = { "heap", "mmap", "python" };
+	static const char *const domains[] = { "heap", "mmap", "python", "rss" };
+	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
+		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes",
+		"temporary_count", "failed_count", "survived_count", "survived_bytes", "oldest_s" };
 	const struct profile_stack *s = &r->profile->stacks[f->stack];
 
 	json_open(j, NULL, '{');
 	json_hex(j, "id", s->id);
 	json_string(j, "domain", f->domain < ARRAY_SIZE(domains) ? domains[f->domain] : NULL);
 	uint_if(j, f->thread, "thread", f->thread);
-	site_figures(j, f, r->snapshot->sampled);
-	json_double(j, "oldest_s", f->oldest_s, 2);
+	if (r->snapshot->growth.counted) {
+		unknown(j, blocks, ARRAY_SIZE(blocks));
+		growth_render_site(j, f);
+	} else {
+		site_figures(j, f, r->snapshot);
+	}
 	json_null(j, "verdict"); /* no verdict is given yet */
 	json_null(j, "score");
 	json_null(j, "growth_bytes_per_s");
@@ -291,6 +352,39 @@ static void stack(struct json *j, const struct leaks_report *r, const struct sit
 	for (uint16_t i = 0; i < s->frame_count; i++)
 		frame(j, r, r->profile->frames[s->first_frame + i]);
 	json_close(j, ']');
+	json_close(j, '}');
+}
+
+/* Without a rate, or a budget to make one of, null. */
+static void positive(struct json *j, const char *key, double value, int digits)
+{
+	json_double(j, key, value > 0 ? value : NAN, digits);
+}
+
+static void mode(struct json *j, const struct leaks_report *r)
+{
+	const struct mode_figures *m = &r->snapshot->mode;
+
+	json_open(j, "mode", '{');
+	json_string(j, "name", m->name);
+	uint_if(j, !r->snapshot->growth.counted, "sample_bytes", r->snapshot->rules.sample_bytes);
+	json_string(j, "why", m->why);
+	json_string(j, "null_because",
+		r->snapshot->growth.counted ? "growth mode counts pages, not blocks"
+		: r->snapshot->windowed	    ? "windows do not see what becomes of blocks"
+					    : NULL);
+	json_string(j, "link", r->figures->link);
+	json_string(j, "reach", r->figures->for_all ? "all" : "targets");
+	positive(j, "budget", m->budget, 6);
+	json_double(j, "figures_s", m->figures_s, 3);
+	uint_if(j, r->snapshot->windowed, "windows", m->windows);
+	positive(j, "scale", m->scale, 3);
+	if (r->snapshot->windowed)
+		json_bool(j, "scale_is_rough", m->rough);
+	else
+		json_null(j, "scale_is_rough");
+	positive(j, "exact_pairs_per_s", m->exact_pairs, 0);
+	positive(j, "sample_pairs_per_s", m->sample_pairs, 0);
 	json_close(j, '}');
 }
 
@@ -309,15 +403,14 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_double(j, "min_age_s", r->snapshot->min_age_s, 3);
 	json_string(j, "ended", r->figures->ended);
 	targets(j, r);
-	json_open(j, "mode", '{');
-	json_string(j, "name", r->figures->mode);
-	json_uint(j, "sample_bytes", r->snapshot->rules.sample_bytes);
-	json_string(j, "why", r->figures->mode_why);
-	json_string(j, "link", r->figures->link);
-	json_string(j, "reach", r->figures->for_all ? "all" : "targets");
-	json_close(j, '}');
+	mode(j, r);
 	filters(j, r->snapshot);
-	totals(j, r->snapshot, r->together);
+	if (r->snapshot->growth.counted || saw_nothing(r->snapshot))
+		no_totals(j);
+	else
+		totals(j, r->snapshot, r->together);
+	if (r->snapshot->growth.counted || r->snapshot->trend.counted)
+		growth_render_json(j, r);
 	health(j, r->snapshot, r->figures->missed_processes);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');

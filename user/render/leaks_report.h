@@ -15,12 +15,9 @@ struct report_figures {
 	struct host_usage host;
 	double elapsed_s;  /* since armed */
 	double interval_s; /* since the report before */
-	const char *
-		ended; /* NULL: it goes on; else why it ended, as in JSON; a constant, as the next two */
-	const char *mode;
-	const char *mode_why;
-	const char *link; /* how probes are attached */
-	bool for_all;	  /* they reach processes that are no targets, which pay for them too */
+	const char *ended; /* NULL: it goes on; else why it ended, as in JSON; a constant */
+	const char *link;  /* how probes are attached; a constant */
+	bool for_all;	   /* they reach processes that are no targets, which pay for them too */
 	uint64_t missed_processes; /* that should have been followed, and were not */
 };
 

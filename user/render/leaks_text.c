@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "leaks_report.h"
+#include "leaks_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -7,37 +7,16 @@
 
 #include "../base/clock.h"
 #include "../base/units.h"
-#include "../base/utf8.h"
 #include "../model/estimate.h"
 
-struct printer {
-	const struct leaks_report *report;
-	const struct text_style *style;
-	struct buffer *out;
-};
-
-static void paint(const struct printer *p, const char *code)
-{
-	if (p->style->color)
-		buffer_text(p->out, code);
-}
-
-#define BOLD  "\033[1m"
-#define DIM   "\033[2m"
-#define RED   "\033[31m"
-#define GREEN "\033[32m"
-#define PLAIN "\033[0m"
+/* Of a core: what rates are told for where no budget is kept. */
+#define BUDGET_SHOWN 0.05
 
 static const char *base_name(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
 	return slash && slash[1] ? slash + 1 : path;
-}
-
-static void clean(const struct printer *p, const char *text)
-{
-	utf8_append_printable(p->out, text);
 }
 
 /* " ± 1.2 MiB" and " ± 12": the standard error of an estimate, and nothing behind an exact figure. */
@@ -70,12 +49,53 @@ static void bytes_in_blocks(const struct printer *p, uint64_t bytes, double byte
 	error_count(p, count_variance);
 }
 
+/* Targets together have no scale in common. */
+static const char *scale_text(char text[UNITS_TEXT], double scale)
+{
+	snprintf(text, UNITS_TEXT, "%.3g", scale);
+	return scale > 0 ? text : "what each of them needs";
+}
+
+/* What tracing costs the process, and why events are counted in this way. */
+static void mode(const struct printer *p)
+{
+	const struct mode_figures *m = &p->report->snapshot->mode;
+	double own_s = m->cpu_s - m->overhead_s, share;
+	char text[UNITS_TEXT], other[UNITS_TEXT], scale[UNITS_TEXT];
+
+	if (p->report->snapshot->windowed)
+		buffer_format(p->out,
+			"  windows    %s of the last %s seen, in %u windows; figures are scaled up "
+			"from them, by %s%s; live blocks are not known\n",
+			format_duration(text, m->coverage * m->figures_s),
+			format_duration(other, m->figures_s), m->windows,
+			m->rough ? "very roughly " : "", scale_text(scale, m->scale));
+	buffer_text(p->out, "  overhead   ");
+	share = own_s > 0 ? 100 * m->overhead_s / own_s : 0;
+	if (m->overhead_s >= 0 && (own_s > 0 || !m->overhead_s))
+		buffer_format(p->out,
+			share < 10 ? "%.2g %% of the CPU time of the process%s; "
+				   : "%.0f %% of the CPU time of the process%s; ",
+			share, p->report->together ? "es" : "");
+	else
+		buffer_text(p->out, "not known; ");
+	buffer_format(p->out, "%s\n", m->why);
+	if (m->exact_pairs > 0 && (m->budget > 0 || p->style->link))
+		buffer_format(p->out,
+			"             %.3g %% of a core pays for %s pairs of malloc and free a "
+			"second, sampled for %s\n",
+			(m->budget > 0 ? m->budget : BUDGET_SHOWN) * 100,
+			format_count(text, (uint64_t)m->exact_pairs),
+			format_count(other, (uint64_t)m->sample_pairs));
+}
+
 /* What is in no figure of this report. */
 static void rules(const struct printer *p)
 {
 	const struct rules *r = &p->report->snapshot->rules;
 	char text[UNITS_TEXT];
 
+	mode(p);
 	if (r->sample)
 		buffer_format(p->out,
 			"  sampled    one in %s; figures are estimates ± their standard error\n",
@@ -129,12 +149,12 @@ static void heading(const struct printer *p)
 	char elapsed[UNITS_TEXT], time[CLOCK_TEXT];
 
 	subject(p);
-	buffer_format(p->out, "  mode %s", r->figures->mode);
-	if (p->style->link)
+	buffer_format(p->out, "  mode %s", r->snapshot->mode.name);
+	if (p->style->link && !r->snapshot->growth.counted)
 		buffer_format(p->out, " by %s links", r->figures->link);
 	if (r->figures->for_all)
 		buffer_text(p->out, ", probes in all processes");
-	if (!r->together) {
+	if (!r->together && !r->snapshot->growth.counted) {
 		buffer_text(p->out, "  allocator ");
 		allocators(p);
 	}
@@ -146,18 +166,40 @@ static void heading(const struct printer *p)
 	buffer_text(p->out, "\n");
 }
 
+/* The trend beside windows: how the memory has changed since they began. */
+static void trend(const struct printer *p)
+{
+	const struct growth_figures *g = &p->report->snapshot->trend;
+	int64_t sum = growth_sum(g);
+	char a[UNITS_TEXT], b[UNITS_TEXT];
+
+	if (!g->counted)
+		return;
+	buffer_format(p->out, "  growth     %c%s of anonymous memory since then",
+		sum < 0 ? '-' : '+', format_bytes(a, (uint64_t)(sum < 0 ? -sum : sum)));
+	if (g->end_bytes >= 0)
+		buffer_format(p->out, ", %s now", format_bytes(b, (uint64_t)g->end_bytes));
+	buffer_text(p->out, "; --mode growth tells which code\n");
+}
+
 static void figures(const struct printer *p)
 {
 	const struct leaks_report *r = p->report;
 	const struct totals *t = &r->snapshot->totals;
 	char a[UNITS_TEXT], d[UNITS_TEXT];
 
-	buffer_text(p->out, "  live       ");
-	bytes_in_blocks(
-		p, t->live_bytes, t->variance.live_bytes, t->live_count, t->variance.live_count);
-	buffer_text(p->out, " blocks");
-	if (!r->together)
-		buffer_format(p->out, ", peak %s", format_bytes(a, t->peak_live_bytes));
+	if (r->snapshot->windowed) {
+		buffer_text(p->out, "  survived   ");
+		bytes_in_blocks(p, t->survived_bytes, 0, t->survived_count, 0);
+		buffer_text(p->out, " blocks to the end of their window");
+	} else {
+		buffer_text(p->out, "  live       ");
+		bytes_in_blocks(p, t->live_bytes, t->variance.live_bytes, t->live_count,
+			t->variance.live_count);
+		buffer_text(p->out, " blocks");
+		if (!r->together)
+			buffer_format(p->out, ", peak %s", format_bytes(a, t->peak_live_bytes));
+	}
 	if (r->figures->memory.rss >= 0)
 		buffer_format(
 			p->out, "; RSS %s", format_bytes(d, (uint64_t)r->figures->memory.rss));
@@ -175,7 +217,8 @@ static void figures(const struct printer *p)
 		p, t->free_bytes, t->variance.free_bytes, t->free_count, t->variance.free_count);
 	if (t->failed_count && !r->snapshot->sampled)
 		buffer_format(p->out, "; %s failed", format_count(a, t->failed_count));
-	if (t->untracked_frees && !r->snapshot->sampled && !r->snapshot->filtered)
+	if (t->untracked_frees && !r->snapshot->sampled && !r->snapshot->filtered &&
+		!r->snapshot->windowed)
 		buffer_format(p->out, "; %s frees of blocks not seen born",
 			format_count(a, t->untracked_frees));
 	buffer_text(p->out, "\n");
@@ -306,52 +349,88 @@ static void low_confidence(const struct printer *p, double value, double varianc
 			format_bytes(high, (uint64_t)llround(in.high)));
 }
 
+/* What a site has, in the figure that reports are sorted by. */
+static void weight(const struct printer *p, const struct site_figures *f)
+{
+	const struct snapshot *s = p->report->snapshot;
+	uint64_t all = s->windowed ? s->totals.survived_bytes : s->totals.aged_bytes;
+	uint64_t bytes = s->windowed ? f->survived_bytes : f->aged_bytes;
+	uint64_t blocks = s->windowed ? f->survived_count : f->aged_count;
+	char text[UNITS_TEXT];
+
+	paint(p, BOLD);
+	buffer_format(p->out, "  %s", format_bytes(text, bytes));
+	error_bytes(p, snapshot_estimates(s, f)->variance.aged_bytes);
+	paint(p, PLAIN);
+	buffer_format(p->out, " (%.1f %%) in %s block%s",
+		all ? 100.0 * (double)bytes / (double)all : 0.0, format_count(text, blocks),
+		blocks == 1 ? "" : "s");
+	buffer_format(p->out, ", average %s", format_bytes(text, blocks ? bytes / blocks : 0));
+	if (s->windowed)
+		buffer_format(p->out, ", of %s allocated", format_bytes(text, f->alloc_bytes));
+	else
+		buffer_format(p->out, ", oldest %s", format_duration(text, f->oldest_s));
+}
+
+void text_frames(const struct printer *p, const struct profile_stack *s)
+{
+	for (uint16_t i = 0; i < s->frame_count; i++)
+		frame(p, p->report->profile->frames[s->first_frame + i]);
+}
+
 static void site(const struct printer *p, const struct site_figures *f)
 {
 	const struct leaks_report *r = p->report;
 	const struct profile_stack *s = &r->profile->stacks[f->stack];
-	const struct totals *t = &r->snapshot->totals;
-	char bytes[UNITS_TEXT], count[UNITS_TEXT], average[UNITS_TEXT], age[UNITS_TEXT];
 
 	buffer_text(p->out, "\n");
-	paint(p, BOLD);
-	buffer_format(p->out, "  %s", format_bytes(bytes, f->aged_bytes));
-	error_bytes(p, f->variance.aged_bytes);
-	paint(p, PLAIN);
-	buffer_format(p->out, " (%.1f %%) in %s block%s, average %s, oldest %s",
-		t->aged_bytes ? 100.0 * (double)f->aged_bytes / (double)t->aged_bytes : 0.0,
-		format_count(count, f->aged_count), f->aged_count == 1 ? "" : "s",
-		format_bytes(average, f->aged_count ? f->aged_bytes / f->aged_count : 0),
-		format_duration(age, f->oldest_s));
+	weight(p, f);
 	if (f->thread)
 		buffer_format(p->out, ", thread %u", f->thread);
 	if (s->flags & HT_STACK_TRUNCATED)
 		buffer_text(p->out, ", truncated stack");
-	low_confidence(p, (double)f->aged_bytes, f->variance.aged_bytes);
+	low_confidence(
+		p, (double)f->aged_bytes, snapshot_estimates(r->snapshot, f)->variance.aged_bytes);
 	buffer_text(p->out, "\n");
-	for (uint16_t i = 0; i < s->frame_count; i++)
-		frame(p, r->profile->frames[s->first_frame + i]);
+	text_frames(p, s);
 	if (!s->frame_count)
 		buffer_text(
 			p->out, "      allocations that found no room for a stack of their own\n");
+}
+
+static void outstanding(const struct printer *p)
+{
+	const struct snapshot *s = p->report->snapshot;
+	const struct totals *t = &s->totals;
+	char age[UNITS_TEXT];
+
+	if (s->windowed) {
+		buffer_text(p->out, "  by what survived");
+		return;
+	}
+	buffer_format(
+		p->out, "  outstanding for %s or longer: ", format_duration(age, s->min_age_s));
+	bytes_in_blocks(
+		p, t->aged_bytes, t->variance.aged_bytes, t->aged_count, t->variance.aged_count);
+	buffer_text(p->out, " blocks");
 }
 
 void leaks_render_text(
 	const struct leaks_report *r, const struct text_style *style, struct buffer *out)
 {
 	struct printer printer = { r, style, out }, *p = &printer;
-	const struct totals *t = &r->snapshot->totals;
-	char age[UNITS_TEXT], shown[UNITS_TEXT];
+	char shown[UNITS_TEXT];
 
 	heading(p);
+	if (r->snapshot->growth.counted) {
+		growth_render_text(p);
+		return;
+	}
 	rules(p);
+	trend(p);
 	figures(p);
 	losses(p);
-	buffer_format(out,
-		"  outstanding for %s or longer: ", format_duration(age, r->snapshot->min_age_s));
-	bytes_in_blocks(
-		p, t->aged_bytes, t->variance.aged_bytes, t->aged_count, t->variance.aged_count);
-	buffer_text(out, " blocks");
+	outstanding(p);
 	if (r->selection->count)
 		buffer_format(out, "; the worst %s stack%s:\n",
 			format_count(shown, r->selection->count),

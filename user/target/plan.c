@@ -162,12 +162,12 @@ int plan_explain_nothing(const struct image *image, const struct process *p)
 	if (!symbols)
 		return err(-ENXIO,
 			"pid %d (%s) has no function symbols to find an allocator by: it is a "
-			"stripped "
-			"static executable; trace a build that keeps its symbols",
+			"stripped static executable; trace a build that keeps its symbols, or use "
+			"--mode growth, which needs none",
 			p->pid, p->comm);
 	return err(-ENXIO,
 		"pid %d (%s) has no allocator: none of its %u program files defines malloc and "
-		"free",
+		"free; --mode growth needs none",
 		p->pid, p->comm, image->module_count);
 }
 

@@ -78,6 +78,20 @@ static pid_t find_thread(pid_t pid, bool (*is)(pid_t tid))
 	return found;
 }
 
+/* Field 47; the name in field 2 may hold blanks and parentheses. */
+uint64_t process_heap_start(const struct process *p)
+{
+	struct buffer b CLEANUP_BUFFER = { 0 };
+	const char *at;
+
+	if (read_proc(&b, p->pid, "stat"))
+		return 0;
+	at = strrchr(buffer_string(&b), ')');
+	for (int field = 2; at && field < 47; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
+}
+
 static bool is_alive(pid_t tid)
 {
 	struct process_stat s;
@@ -328,18 +342,29 @@ void process_read_usage(const struct process *p, bool with_pss, struct process_m
 {
 	struct buffer status CLEANUP_BUFFER = { 0 }, rollup CLEANUP_BUFFER = { 0 };
 
-	*m = (struct process_memory){
-		.rss = -1, .anonymous = -1, .pss = -1, .swap = -1, .limit = -1
-	};
+	*m = (struct process_memory){ .rss = -1,
+		.pss = -1,
+		.swap = -1,
+		.anonymous = -1,
+		.rss_anon = -1,
+		.rss_file = -1,
+		.rss_shmem = -1,
+		.anon_huge = -1,
+		.limit = -1 };
 	if (!read_proc(&status, process_live_thread(p), "status")) {
 		m->rss = kb_line(buffer_string(&status), "\nVmRSS:");
 		m->swap = kb_line(buffer_string(&status), "\nVmSwap:");
-		m->anonymous = kb_line(buffer_string(&status), "\nRssAnon:");
+		m->rss_anon = kb_line(buffer_string(&status), "\nRssAnon:");
+		m->rss_file = kb_line(buffer_string(&status), "\nRssFile:");
+		m->rss_shmem = kb_line(buffer_string(&status), "\nRssShmem:");
+		m->anonymous = m->rss_anon;
 		if (m->anonymous >= 0 && m->swap > 0)
 			m->anonymous += m->swap;
 	}
-	if (with_pss && !read_proc(&rollup, process_live_thread(p), "smaps_rollup"))
+	if (with_pss && !read_proc(&rollup, process_live_thread(p), "smaps_rollup")) {
 		m->pss = kb_line(buffer_string(&rollup), "\nPss:");
+		m->anon_huge = kb_line(buffer_string(&rollup), "\nAnonHugePages:");
+	}
 }
 
 void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m)

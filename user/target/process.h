@@ -32,6 +32,8 @@ int process_copy(const struct process *p, struct process *copy);
  * process without mappings under its own id. 0: there is none any more.
  */
 pid_t process_live_thread(const struct process *p);
+/* Where its brk heap begins; 0: not known. */
+uint64_t process_heap_start(const struct process *p);
 /* Has it ended, or has its id been given to another process? */
 bool process_ended(const struct process *p);
 
@@ -66,6 +68,8 @@ struct process_memory {
 	int64_t swap;
 	int64_t limit;	   /* the tightest of its cgroups; -1: none */
 	int64_t anonymous; /* in RAM and swapped out: a program begins with none */
+	int64_t rss_anon, rss_file, rss_shmem; /* rss is their sum */
+	int64_t anon_huge;		       /* with pss */
 };
 void process_read_memory(const struct process *p, bool with_pss, struct process_memory *m);
 /* The same without the limit. */

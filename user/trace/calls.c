@@ -10,23 +10,25 @@
 
 uint64_t session_in_flight(const struct session *s)
 {
-	uint64_t started = 0, finished = 0;
+	uint64_t started = 0, ended = 0;
 	uint32_t sites = session_sites_used(s), rows = TABLES_MAX_PROCESSES * s->tables.shards;
 
+	if (s->mode == HT_MODE_GROWTH) /* what it counts is over when it is counted */
+		return 0;
 	/* In this order: a call that ends between the loops must not make a negative number. */
 	for (uint32_t row = 0; row < sites * s->tables.shards; row++) {
 		const struct ht_site_counters *c = &s->tables.site_counters[row];
 
-		finished += __atomic_load_n(&c->alloc_count, __ATOMIC_ACQUIRE) +
-			    __atomic_load_n(&c->failed_count, __ATOMIC_ACQUIRE);
+		ended += __atomic_load_n(&c->alloc_count, __ATOMIC_ACQUIRE) +
+			 __atomic_load_n(&c->failed_count, __ATOMIC_ACQUIRE);
 	}
 	for (uint32_t i = 0; i < rows; i++)
-		finished += __atomic_load_n(
+		ended += __atomic_load_n(
 			&s->tables.process_counters[i].finished_uncounted, __ATOMIC_ACQUIRE);
 	for (uint32_t i = 0; i < rows; i++)
 		started +=
 			__atomic_load_n(&s->tables.process_counters[i].started, __ATOMIC_ACQUIRE);
-	return started - finished;
+	return started - ended;
 }
 
 uint64_t target_after_exec(const struct session *s, const struct target *t)

@@ -14,6 +14,7 @@
 #include "../base/cleanup.h"
 #include "../target/privilege.h"
 #include "attach_types.h"
+#include "empty_program.h"
 #include "sideband.h"
 
 #define UPROBE_PMU "/sys/bus/event_source/devices/uprobe/type"
@@ -69,27 +70,13 @@ const char *features_link_remedy(enum link_kind kind, int error)
 
 /* --- links ----------------------------------------------------------------------------------- */
 
-/* A program that returns 0, of the attach type given: a descriptor or -errno. */
-static int load_empty_program(enum bpf_attach_type type)
-{
-	static const struct bpf_insn code[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type);
-	int fd = bpf_prog_load(
-		BPF_PROG_TYPE_KPROBE, "try", "Dual BSD/GPL", code, ARRAY_SIZE(code), &options);
-
-	return fd < 0 ? -errno : fd;
-}
-
 /*
  * A link that cannot come to be: a kernel that knows the type says that a directory has no code
  * (-EBADF), one that does not says -EINVAL before it looks at the path.
  */
 static int try_multi(uint32_t type)
 {
-	int program CLEANUP_CLOSE = load_empty_program(type);
+	int program CLEANUP_CLOSE = empty_program_load(type);
 	uint64_t offset = 0;
 	struct uprobe_multi_attr attr = {
 		.program_fd = (uint32_t)program,
@@ -137,7 +124,7 @@ static int try_perf_event(void)
 
 static int try_perf(void)
 {
-	int program CLEANUP_CLOSE = load_empty_program(0), error = try_perf_event();
+	int program CLEANUP_CLOSE = empty_program_load(0), error = try_perf_event();
 	int link CLEANUP_CLOSE = -1;
 
 	if (program < 0)
@@ -198,7 +185,7 @@ static int try_ring_buffer(void)
 
 static int try_programs(void)
 {
-	int fd CLEANUP_CLOSE = load_empty_program(0);
+	int fd CLEANUP_CLOSE = empty_program_load(0);
 
 	return fd < 0 ? fd : 0;
 }

@@ -63,10 +63,15 @@ uint64_t read_whole(uint64_t excess, int bits)
 }
 
 /* What was sampled stands for more than itself: makes estimates of counts, and says how good they are. */
-static void add_excess(const struct session *s, uint32_t id, struct site_figures *f)
+static void add_excess(
+	const struct session *s, uint32_t id, struct site_figures *f, struct site_estimates *e)
 {
 	struct ht_site_counters sum = { 0 };
 
+	e->samples.alloc_count = f->alloc_count;
+	e->samples.alloc_bytes = f->alloc_bytes;
+	e->samples.free_count = f->free_count;
+	e->samples.free_bytes = f->free_bytes;
 	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
 		const struct ht_site_counters *c =
 			&s->tables.site_counters[id * s->tables.shards + shard];
@@ -84,23 +89,35 @@ static void add_excess(const struct session *s, uint32_t id, struct site_figures
 	f->alloc_bytes += read_whole(sum.alloc_excess_bytes, 8);
 	f->free_count += read_whole(sum.free_excess_count, 16);
 	f->free_bytes += read_whole(sum.free_excess_bytes, 8);
-	f->variance.alloc_count = (double)sum.alloc_variance_count;
-	f->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
-	f->variance.free_count = (double)sum.free_variance_count;
-	f->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+	e->variance.alloc_count = (double)sum.alloc_variance_count;
+	e->variance.alloc_bytes = (double)sum.alloc_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
+	e->variance.free_count = (double)sum.free_variance_count;
+	e->variance.free_bytes = (double)sum.free_variance_bytes * (1 << HT_VARIANCE_BYTES_SHIFT);
 }
 
-void read_site(const struct session *s, uint32_t id, struct site_figures *f)
+static void add_samples(struct totals *t, const struct site_estimates *e)
+{
+	t->samples.alloc_count += e->samples.alloc_count;
+	t->samples.alloc_bytes += e->samples.alloc_bytes;
+	t->samples.free_count += e->samples.free_count;
+	t->samples.free_bytes += e->samples.free_bytes;
+	t->variance.alloc_count += e->variance.alloc_count;
+	t->variance.alloc_bytes += e->variance.alloc_bytes;
+	t->variance.free_count += e->variance.free_count;
+	t->variance.free_bytes += e->variance.free_bytes;
+}
+
+/* Of a hundred thousand sites each cache line counts: all that exact mode has is in the first of a row. */
+static void read_shards(const struct session *s, uint32_t id, struct site_figures *f)
 {
 	const struct ht_site *site = &s->tables.sites[id];
+	const struct ht_site_counters *c = &s->tables.site_counters[id * s->tables.shards];
 
-	*f = (struct site_figures){
-		.stack = site->stack, .domain = site->domain, .thread = site->thread
-	};
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_site_counters *c =
-			&s->tables.site_counters[id * s->tables.shards + shard];
-
+	/* A site whose stack's record is still being written shows without frames this once. */
+	*f = (struct site_figures){ .stack = site->stack < s->profile.stack_count ? site->stack : 0,
+		.domain = site->domain,
+		.thread = site->thread };
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++, c++) {
 		/*
 		 * Frees first: a block freed between two reads must not make a negative live count.
 		 */
@@ -112,12 +129,32 @@ void read_site(const struct session *s, uint32_t id, struct site_figures *f)
 		f->temporary_count += table_load(&c->temporary_count);
 		f->temporary_bytes += table_load(&c->temporary_bytes);
 	}
-	f->samples.alloc_count = f->alloc_count;
-	f->samples.alloc_bytes = f->alloc_bytes;
-	f->samples.free_count = f->free_count;
-	f->samples.free_bytes = f->free_bytes;
-	if (s->was_sampled)
-		add_excess(s, id, f);
+}
+
+uint64_t read_site(const struct session *s, uint32_t id, struct snapshot *snap, uint32_t at)
+{
+	struct site_figures *f = &snap->sites[at];
+	const struct profile_stack *stack;
+	struct totals *t = &snap->totals;
+	uint64_t ended;
+
+	read_shards(s, id, f);
+	stack = &s->profile.stacks[f->stack];
+	ended = f->alloc_count + f->failed_count;
+	snap->frames_walked += f->alloc_count * stack->frame_count;
+	snap->events += ended + f->free_count;
+	if (snap->estimates) {
+		add_excess(s, id, f, &snap->estimates[at]);
+		add_samples(t, &snap->estimates[at]);
+	}
+	t->alloc_count += f->alloc_count;
+	t->alloc_bytes += f->alloc_bytes;
+	t->free_count += f->free_count;
+	t->free_bytes += f->free_bytes;
+	t->failed_count += f->failed_count;
+	if (stack->flags & HT_STACK_TRUNCATED)
+		t->truncated_count += f->alloc_count;
+	return ended;
 }
 
 void read_counters(const struct session *s, const struct target *target, struct snapshot *snap)
@@ -151,46 +188,19 @@ void read_counters(const struct session *s, const struct target *target, struct 
 	t->lost_count += read_whole(excess_count, 16);
 	t->lost_bytes += read_whole(excess_bytes, 8);
 	t->peak_live_bytes = table_load(&s->tables.processes[target->slot].peak_live_bytes);
-	/* What of these has ended is taken off by site: read_sites(). */
+	/* What of these has ended is taken off by who has read the sites. */
 	t->in_flight = started - uncounted;
 }
 
-static void add_samples(struct totals *t, const struct site_figures *f)
+uint64_t read_runs(const struct session *s, const struct target *target)
 {
-	t->samples.alloc_count += f->samples.alloc_count;
-	t->samples.alloc_bytes += f->samples.alloc_bytes;
-	t->samples.free_count += f->samples.free_count;
-	t->samples.free_bytes += f->samples.free_bytes;
-	t->samples.live_count += f->samples.live_count;
-	t->samples.live_bytes += f->samples.live_bytes;
-	t->variance.alloc_count += f->variance.alloc_count;
-	t->variance.alloc_bytes += f->variance.alloc_bytes;
-	t->variance.free_count += f->variance.free_count;
-	t->variance.free_bytes += f->variance.free_bytes;
-	t->variance.live_count += f->variance.live_count;
-	t->variance.live_bytes += f->variance.live_bytes;
-	t->variance.aged_count += f->variance.aged_count;
-	t->variance.aged_bytes += f->variance.aged_bytes;
-}
+	uint64_t runs = 0;
 
-void read_totals(const struct session *s, struct snapshot *snap)
-{
-	struct totals *t = &snap->totals;
-
-	for (uint32_t i = 0; i < snap->site_count; i++) {
-		const struct site_figures *f = &snap->sites[i];
-
-		t->alloc_count += f->alloc_count;
-		t->alloc_bytes += f->alloc_bytes;
-		t->free_count += f->free_count;
-		t->free_bytes += f->free_bytes;
-		t->failed_count += f->failed_count;
-		t->live_count += f->live_count;
-		t->live_bytes += f->live_bytes;
-		t->aged_count += f->aged_count;
-		t->aged_bytes += f->aged_bytes;
-		add_samples(t, f);
-		if (s->profile.stacks[f->stack].flags & HT_STACK_TRUNCATED)
-			t->truncated_count += f->alloc_count;
-	}
+	for (uint32_t i = 0; i < HT_THREAD_SLOTS; i++)
+		runs += __atomic_load_n(&s->tables.threads[i].turns, __ATOMIC_RELAXED);
+	for (uint32_t shard = 0; shard < s->tables.shards; shard++)
+		runs += table_load(
+			&s->tables.process_counters[target->slot * s->tables.shards + shard]
+				 .started);
+	return runs;
 }

@@ -101,6 +101,16 @@ static int attach(struct session *s, struct target *t, const struct target *from
 	return error;
 }
 
+/* Is there no target but this one, and the program that ran in its process before? */
+static bool is_alone(const struct session *s, const struct target *t)
+{
+	for (uint32_t i = 0; i < s->target_count; i++)
+		if (s->targets[i]->state == TARGET_TRACED &&
+			s->targets[i]->process.pid != t->process.pid)
+			return false;
+	return true;
+}
+
 static int adopt(struct session *s, uint32_t slot)
 {
 	struct ht_process *record = &s->tables.processes[slot];
@@ -117,6 +127,7 @@ static int adopt(struct session *s, uint32_t slot)
 	t->tasks.tgid = record->tgid;
 	t->tasks.pid = pid;
 	record->known = 1;
+	target_begin_governing(s, t, pid, record->origin == HT_ORIGIN_FORK);
 	log_capture(&unsaid);
 	error = process_open(pid, &t->process);
 	if (!error)
@@ -136,6 +147,12 @@ static int adopt(struct session *s, uint32_t slot)
 		return error;
 	/* What it has mapped since is not known yet. */
 	t->stale = true;
+	if (record->origin == HT_ORIGIN_EXEC && is_alone(s, t))
+		session_govern_anew(s);
+	/* Its rules are those of its parent when it came: the governor may have changed them since. */
+	target_publish_rules(s, t);
+	if (s->armed && !record->ended)
+		__atomic_store_n(&record->armed, 1, __ATOMIC_RELEASE);
 	debug("pid %d (%s) is followed: %s of pid %d", pid, t->process.comm,
 		record->origin == HT_ORIGIN_FORK ? "a child" : "exec",
 		from ? from->process.pid : 0);

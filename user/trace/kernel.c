@@ -12,6 +12,7 @@
 #include "../base/err.h"
 #include "attach_types.h"
 /* Only for the bytes in them: programs and tables are found by name, the same for all kinds. */
+#include "growth.skel.h"
 #include "heap_pair.skel.h"
 #include "heap_session.skel.h"
 #include "heap_session_ctx.skel.h"
@@ -105,20 +106,43 @@ static int find_programs(struct kernel *k)
 	return 0;
 }
 
-int kernel_open(struct kernel *k, enum link_kind kind)
+static int open_object(struct kernel *k, const void *bytes, size_t size)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "heaptap");
+
+	libbpf_set_print(libbpf_message);
+	k->object = bpf_object__open_mem(bytes, size, &options);
+	return k->object ? find_maps(k) : -errno;
+}
+
+int kernel_open(struct kernel *k, enum link_kind kind)
+{
 	size_t size;
 	const void *bytes = kinds[kind].bytes(&size);
 	int error;
 
 	*k = (struct kernel){ .kind = kind };
-	libbpf_set_print(libbpf_message);
-	k->object = bpf_object__open_mem(bytes, size, &options);
-	if (!k->object)
-		return -errno;
-	error = find_maps(k);
+	error = open_object(k, bytes, size);
 	return error ? error : find_programs(k);
+}
+
+int kernel_open_growth(struct kernel *k)
+{
+	bool all = true;
+	size_t size;
+	const void *bytes = growth_bpf__elf_bytes(&size);
+	int error;
+
+	*k = (struct kernel){ .kind = LINK_KINDS };
+	error = open_object(k, bytes, size);
+	if (error)
+		return error;
+#define FIND(member)                                                                               \
+	k->maps.member = find_map(k, #member);                                                     \
+	all &= k->maps.member != NULL;
+	KERNEL_GROWTH_MAPS(FIND)
+#undef FIND
+	return all ? 0 : -ENOENT;
 }
 
 int kernel_load(struct kernel *k)
@@ -134,7 +158,7 @@ void kernel_close(struct kernel *k)
 	*k = (struct kernel){ 0 };
 }
 
-static uint64_t missed_runs(const struct bpf_program *program)
+uint64_t kernel_missed_runs_of(const struct bpf_program *program)
 {
 	struct bpf_prog_info information = { 0 };
 	uint32_t bytes = sizeof(information);
@@ -150,7 +174,7 @@ uint64_t kernel_missed_runs(const struct kernel *k)
 
 	for (int i = 0; i < KERNEL_PROGRAMS; i++)
 		if (k->programs[i])
-			runs += missed_runs(k->programs[i]);
+			runs += kernel_missed_runs_of(k->programs[i]);
 	return runs;
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "../../include/growth.h"
 #include "../../include/records.h"
 #include "features.h"
 
@@ -18,6 +19,7 @@ struct bpf_program;
 #define KERNEL_MAPS(X)                                                                             \
 	X(processes)                                                                               \
 	X(process_counters)                                                                        \
+	X(pulses)                                                                                  \
 	X(slot_by_tgid)                                                                            \
 	X(free_slots)                                                                              \
 	X(linked_files)                                                                            \
@@ -38,6 +40,14 @@ struct bpf_program;
 	X(live_segments)                                                                           \
 	X(scratches)                                                                               \
 	X(messages)
+
+/* What only the object of growth mode has beside them. */
+#define KERNEL_GROWTH_MAPS(X)                                                                      \
+	X(growth)                                                                                  \
+	X(growth_cpus)                                                                             \
+	X(growth_counters)                                                                         \
+	X(traced_mms)                                                                              \
+	X(mappings)
 
 /* What runs at probes, in all kinds; each kind has some of them. */
 enum kernel_program {
@@ -60,6 +70,7 @@ struct kernel {
 	struct {
 #define KERNEL_MAP(name) struct bpf_map *name;
 		KERNEL_MAPS(KERNEL_MAP)
+		KERNEL_GROWTH_MAPS(KERNEL_MAP)
 #undef KERNEL_MAP
 		struct bpf_map *control;
 	} maps;
@@ -72,6 +83,8 @@ struct kernel {
  * kernel_close() is allowed in both cases.
  */
 int kernel_open(struct kernel *k, enum link_kind kind);
+/* The same for the object of growth mode, whose programs its user finds by name. */
+int kernel_open_growth(struct kernel *k);
 /* Loads it, with the knobs and the sizes of the maps as they are by now. 0 or -errno, silently. */
 int kernel_load(struct kernel *k);
 void kernel_close(struct kernel *k);
@@ -81,6 +94,7 @@ void kernel_close(struct kernel *k);
  * one counted.
  */
 uint64_t kernel_missed_runs(const struct kernel *k);
+uint64_t kernel_missed_runs_of(const struct bpf_program *program);
 /* What a block born now would carry as its birth. */
 uint32_t kernel_birth_clock(const struct kernel *k);
 

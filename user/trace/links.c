@@ -48,13 +48,6 @@ static bool belongs(const struct plan_probe *probe, enum probes probes)
 	return probes == PROBES_ALL || probe->returns == (probes == PROBES_ALLOCATING);
 }
 
-/* Places of one part in one file. */
-struct places {
-	uint64_t *offsets;
-	uint64_t *cookies;
-	uint32_t count;
-};
-
 static void places_release(struct places *p)
 {
 	free(p->offsets);
@@ -93,12 +86,12 @@ static const char *file_path(char text[FILE_PATH], const struct module *module)
 	return text;
 }
 
-static int create_multi(const struct bpf_program *program, bool at_return, const char *path,
+int link_create_multi(int program, uint32_t attach_type, bool at_return, const char *path,
 	const struct places *places, pid_t pid)
 {
 	struct uprobe_multi_attr attr = {
-		.program_fd = (uint32_t)bpf_program__fd(program),
-		.attach_type = bpf_program__expected_attach_type(program),
+		.program_fd = (uint32_t)program,
+		.attach_type = attach_type,
 		.path = (uint64_t)(uintptr_t)path,
 		.offsets = (uint64_t)(uintptr_t)places->offsets,
 		.cookies = (uint64_t)(uintptr_t)places->cookies,
@@ -136,15 +129,15 @@ static int create_perf_event(const char *path, uint64_t offset, bool at_return, 
 }
 
 /* The link holds its event: closing it ends both. */
-static int create_perf(const struct bpf_program *program, bool at_return, const char *path,
-	uint64_t offset, uint64_t cookie, pid_t pid)
+int link_create_perf(
+	int program, bool at_return, const char *path, uint64_t offset, uint64_t cookie, pid_t pid)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options, .perf_event.bpf_cookie = cookie);
 	int event CLEANUP_CLOSE = create_perf_event(path, offset, at_return, pid), fd;
 
 	if (event < 0)
 		return event;
-	fd = bpf_link_create(bpf_program__fd(program), event, BPF_PERF_EVENT, &options);
+	fd = bpf_link_create(program, event, BPF_PERF_EVENT, &options);
 	return fd < 0 ? -errno : fd;
 }
 
@@ -188,12 +181,14 @@ static int make_part(const struct order *order, const struct part *part,
 	if (!places->count)
 		return 0;
 	if (order->kernel->kind != LINK_PERF) {
-		fd = create_multi(program, part->at_return, order->path, places, order->pid);
+		fd = link_create_multi(bpf_program__fd(program),
+			bpf_program__expected_attach_type(program), part->at_return, order->path,
+			places, order->pid);
 		return fd < 0 ? fd : descriptors_add(made, fd);
 	}
 	for (uint32_t i = 0; !error && i < places->count; i++) {
-		fd = create_perf(program, part->at_return, order->path, places->offsets[i],
-			places->cookies[i], order->pid);
+		fd = link_create_perf(bpf_program__fd(program), part->at_return, order->path,
+			places->offsets[i], places->cookies[i], order->pid);
 		error = fd < 0 ? fd : descriptors_add(made, fd);
 	}
 	return error;

@@ -21,6 +21,22 @@ struct link_owner {
 	pid_t pid; /* 0: all processes */
 };
 
+/* Probed instructions of one file: offsets in it, and what the program is told there. */
+struct places {
+	uint64_t *offsets;
+	uint64_t *cookies;
+	uint32_t count;
+};
+
+/*
+ * One link, of a program by its descriptor, in this process alone or with pid 0 in all: a descriptor or -errno,
+ * silently.
+ */
+int link_create_multi(int program, uint32_t attach_type, bool at_return, const char *path,
+	const struct places *places, pid_t pid);
+int link_create_perf(
+	int program, bool at_return, const char *path, uint64_t offset, uint64_t cookie, pid_t pid);
+
 struct links {
 	struct keeper *keepers; /* one a module and process */
 	struct link_owner *owners;

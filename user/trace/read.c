@@ -22,10 +22,11 @@ struct live_excess {
 
 /* One target's part of a reading. */
 struct part {
-	const struct target *target;
+	struct target *target;
 	struct snapshot *snapshot;
 	struct live_excess *excess; /* by its sites; NULL: nothing was sampled */
-	uint64_t events_before;
+	uint64_t ended;		    /* calls of allocating functions */
+	uint64_t runs_before;
 };
 
 #define NO_PART UINT32_MAX
@@ -34,7 +35,7 @@ struct part {
 #define ENDED_MAX 64
 
 struct scan {
-	const struct session *session;
+	struct session *session;
 	struct part *parts;
 	uint32_t part_count;
 	uint32_t *part_of_slot;
@@ -51,7 +52,7 @@ static double share(double size, double excess)
 
 static void scan_excess(struct part *part, uint32_t at, const struct ht_block *block, bool aged)
 {
-	struct variances *v = &part->snapshot->sites[at].variance;
+	struct variances *v = &part->snapshot->estimates[at].variance;
 	struct live_excess *e = &part->excess[at];
 	struct ht_weight w;
 	double count, bytes;
@@ -71,20 +72,40 @@ static void scan_excess(struct part *part, uint32_t at, const struct ht_block *b
 	v->aged_bytes += bytes;
 }
 
-/* Once the scan is over. */
-static void add_live_excess(struct part *part)
+static void add_live_excess(struct part *part, uint32_t at, struct site_figures *f)
 {
+	struct site_estimates *e = &part->snapshot->estimates[at];
+	const struct live_excess *excess = &part->excess[at];
+	struct totals *t = &part->snapshot->totals;
+
+	e->samples.live_count = f->live_count;
+	e->samples.live_bytes = f->live_bytes;
+	f->live_count += read_whole(excess->live.count, 16);
+	f->live_bytes += read_whole(excess->live.bytes, 8);
+	f->aged_count += read_whole(excess->aged.count, 16);
+	f->aged_bytes += read_whole(excess->aged.bytes, 8);
+	t->samples.live_count += e->samples.live_count;
+	t->samples.live_bytes += e->samples.live_bytes;
+	t->variance.live_count += e->variance.live_count;
+	t->variance.live_bytes += e->variance.live_bytes;
+	t->variance.aged_count += e->variance.aged_count;
+	t->variance.aged_bytes += e->variance.aged_bytes;
+}
+
+/* Once the scan is over: what the live blocks stand for, and totals. */
+static void add_live(struct part *part)
+{
+	struct totals *t = &part->snapshot->totals;
+
 	for (uint32_t i = 0; i < part->snapshot->site_count; i++) {
 		struct site_figures *f = &part->snapshot->sites[i];
 
-		f->samples.live_count = f->live_count;
-		f->samples.live_bytes = f->live_bytes;
-		if (!part->excess)
-			continue;
-		f->live_count += read_whole(part->excess[i].live.count, 16);
-		f->live_bytes += read_whole(part->excess[i].live.bytes, 8);
-		f->aged_count += read_whole(part->excess[i].aged.count, 16);
-		f->aged_bytes += read_whole(part->excess[i].aged.bytes, 8);
+		if (part->excess)
+			add_live_excess(part, i, f);
+		t->live_count += f->live_count;
+		t->live_bytes += f->live_bytes;
+		t->aged_count += f->aged_count;
+		t->aged_bytes += f->aged_bytes;
 	}
 }
 
@@ -143,51 +164,9 @@ static struct part *part_of_site(const struct scan *scan, uint32_t site)
 	return part == NO_PART ? NULL : &scan->parts[part];
 }
 
-static uint64_t site_events(const struct session *s, uint32_t site)
-{
-	uint64_t events = 0;
-
-	for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-		const struct ht_site_counters *c =
-			&s->tables.site_counters[site * s->tables.shards + shard];
-
-		events += table_load(&c->alloc_count) + table_load(&c->free_count) +
-			  table_load(&c->failed_count);
-	}
-	return events;
-}
-
-/* Into `events` of the snapshots. */
-static void count_events(struct scan *scan)
-{
-	const struct session *s = scan->session;
-
-	for (uint32_t i = 0; i < scan->part_count; i++) {
-		struct part *part = &scan->parts[i];
-
-		part->snapshot->events = 0;
-		for (uint32_t shard = 0; shard < s->tables.shards; shard++) {
-			const struct ht_process_counters *c =
-				&s->tables.process_counters[part->target->slot * s->tables.shards +
-							    shard];
-
-			part->snapshot->events += table_load(&c->untracked_frees) +
-						  table_load(&c->untracked_inherited);
-		}
-	}
-	for (uint32_t site = 0; site < scan->site_count; site++) {
-		struct part *part = part_of_site(scan, site);
-
-		if (part)
-			part->snapshot->events += site_events(s, site);
-	}
-}
-
 /* Which sites are whose, and room for their figures. */
 static int divide_sites(struct scan *scan)
 {
-	const struct session *s = scan->session;
-
 	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
 		scan->part_of_slot[slot] = NO_PART;
 	for (uint32_t i = 0; i < scan->part_count; i++)
@@ -201,101 +180,154 @@ static int divide_sites(struct scan *scan)
 	for (uint32_t i = 0; i < scan->part_count; i++) {
 		struct part *part = &scan->parts[i];
 		uint32_t n = part->snapshot->site_count;
+		bool sampled = part->target->was_sampled;
+		int error = snapshot_reserve(part->snapshot, n, sampled);
 
-		part->snapshot->sites = calloc(n + 1UL, sizeof(*part->snapshot->sites));
-		if (s->was_sampled)
-			part->excess = calloc(n + 1UL, sizeof(*part->excess));
-		if (!part->snapshot->sites || (s->was_sampled && !part->excess))
+		if (error)
+			return error;
+		if (!sampled)
+			continue;
+		part->excess = calloc(n + 1UL, sizeof(*part->excess));
+		if (!part->excess)
 			return -ENOMEM;
 	}
 	return 0;
 }
 
+/* All that the counters of sites tell, in one pass over them. */
 static void read_sites(struct scan *scan)
 {
 	for (uint32_t site = 0; site < scan->site_count; site++) {
 		struct part *part = part_of_site(scan, site);
-		struct site_figures *f;
 
-		if (!part)
-			continue;
-		f = &part->snapshot->sites[scan->index_of_site[site]];
-		read_site(scan->session, site, f);
-		part->snapshot->totals.in_flight -= f->samples.alloc_count + f->failed_count;
+		if (part)
+			part->ended += read_site(scan->session, site, part->snapshot,
+				scan->index_of_site[site]);
 	}
 }
 
-static struct snapshot empty_snapshot(const struct session *s, double min_age_s)
+static struct snapshot empty_snapshot(
+	const struct session *s, const struct target *t, double min_age_s)
 {
 	return (struct snapshot){
 		.realtime_ns = clock_realtime_ns(),
 		.monotonic_ns = clock_monotonic_ns(),
 		.min_age_s = min_age_s,
 		.rules = s->rules,
-		.sampled = s->was_sampled,
+		.sampled = t->was_sampled,
 		.filtered = s->was_filtered,
 	};
+}
+
+static void begin_part(struct session *s, struct part *part)
+{
+	struct snapshot *snap = part->snapshot;
+
+	part->runs_before = read_runs(s, part->target);
+	target_look_for_probes(s, part->target);
+	snap->removed_probes = part->target->removed_probes;
+	snap->missed_events = kernel_missed_runs(&s->kernel);
+	unwinder_figures(&s->tables.unwinder, &snap->unwinder);
 }
 
 static void finish_part(struct session *s, struct part *part)
 {
 	struct snapshot *snap = part->snapshot;
+	bool ended = part->target->state == TARGET_ENDED;
 
-	add_live_excess(part);
-	snap->skew = snap->events - part->events_before;
-	/* A site whose stack's record is still being written shows without frames this once. */
-	for (uint32_t i = 0; i < snap->site_count; i++)
-		if (snap->sites[i].stack >= s->profile.stack_count)
-			snap->sites[i].stack = 0;
-	read_totals(s, snap);
+	add_live(part);
+	snap->events += snap->totals.untracked_frees;
+	snap->skew = s->armed && !ended ? read_runs(s, part->target) - part->runs_before : 0;
+	snap->totals.in_flight -= part->ended;
 	/* A call that ended between the two readings. */
 	if ((int64_t)snap->totals.in_flight < 0)
 		snap->totals.in_flight = 0;
-	if (s->drained || part->target->state == TARGET_ENDED) {
+	if (s->drained || ended) {
 		snap->abandoned_calls = snap->totals.in_flight;
 		snap->totals.in_flight = 0;
 	}
 }
 
 /* All parts in one pass over each table. */
-static int read_parts(struct scan *scan)
+static int read_heap(struct scan *scan)
 {
-	struct session *s = (struct session *)scan->session;
-	int error;
+	struct session *s = scan->session;
 
 	if (!s->drained)
 		session_sweep_calls(s, false);
-	error = divide_sites(scan);
-	if (error)
-		return error;
-	count_events(scan);
-	for (uint32_t i = 0; i < scan->part_count; i++) {
-		struct part *part = &scan->parts[i];
-
-		part->events_before = part->snapshot->events;
-		target_look_for_probes(s, (struct target *)part->target);
-		part->snapshot->removed_probes = part->target->removed_probes;
-		unwinder_figures(&s->tables.unwinder, &part->snapshot->unwinder);
-		part->snapshot->missed_events = kernel_missed_runs(&s->kernel);
-	}
+	for (uint32_t i = 0; i < scan->part_count; i++)
+		begin_part(s, &scan->parts[i]);
 	/* Ended calls before begun ones: the difference is never too small. */
 	read_sites(scan);
-	for (uint32_t i = 0; i < scan->part_count; i++) {
-		struct totals *t = &scan->parts[i].snapshot->totals;
-		uint64_t ended = t->in_flight;
-
+	for (uint32_t i = 0; i < scan->part_count; i++)
 		read_counters(s, scan->parts[i].target, scan->parts[i].snapshot);
-		t->in_flight += ended;
-	}
 	scan->now = kernel_birth_clock(&s->kernel);
 	for (uint32_t segment = 0; segment < s->tables.segments; segment++)
 		for (uint32_t b = 0; b < s->tables.segment_buckets; b++)
 			scan_bucket(scan, &s->tables.live[segment][b]);
-	count_events(scan);
-	error = read_stacks(s);
-	for (uint32_t i = 0; !error && i < scan->part_count; i++)
+	for (uint32_t i = 0; i < scan->part_count; i++)
 		finish_part(s, &scan->parts[i]);
-	return error;
+	return 0;
+}
+
+/* Address space that sites hold and have given up. */
+static int read_mappings(const struct scan *scan, struct snapshot *snap)
+{
+	const struct growth *g = &scan->session->growth;
+	uint64_t *mapped CLEANUP_FREE = calloc(scan->site_count + 1UL, sizeof(*mapped));
+
+	if (!mapped)
+		return -ENOMEM;
+	growth_mapped(g, mapped, scan->site_count);
+	for (uint32_t site = 0; site < scan->site_count; site++) {
+		struct site_figures *f = &snap->sites[scan->index_of_site[site]];
+
+		/* What was there before the attach has no stack: it is the empty site's of the slot. */
+		if (!part_of_site(scan, site) || f->domain != HT_DOMAIN_MMAP)
+			continue;
+		f->live_bytes = mapped[site];
+		if (site < g->mapped_count) {
+			f->alloc_count = g->mapped[site].calls;
+			f->alloc_bytes = g->mapped[site].bytes;
+			f->free_bytes = g->mapped[site].unmapped;
+			f->discarded_bytes = g->mapped[site].discarded;
+		}
+	}
+	return 0;
+}
+
+/* There is one part. */
+static int read_growth(struct scan *scan)
+{
+	struct session *s = scan->session;
+	struct target *t = scan->parts->target;
+	struct snapshot *snap = scan->parts->snapshot;
+	uint64_t before = growth_events(&s->growth, &s->tables, t->slot);
+
+	growth_follow(&s->growth);
+	read_counters(s, t, snap);
+	snap->totals.in_flight = 0;
+	growth_read(&s->growth, &s->tables, &t->process, t->slot, &snap->growth);
+	read_sites(scan);
+	/* The site of what found no room for a stack of its own. */
+	snap->sites[scan->index_of_site[t->slot]].domain = HT_DOMAIN_RSS;
+	snap->missed_events = growth_missed(&s->growth, &s->kernel);
+	snap->events = growth_events(&s->growth, &s->tables, t->slot);
+	snap->skew = snap->events - before;
+	unwinder_figures(&s->tables.unwinder, &snap->unwinder);
+	return read_mappings(scan, snap);
+}
+
+static int read_parts(struct scan *scan)
+{
+	struct session *s = scan->session;
+	int error = read_stacks(s);
+
+	if (!error)
+		error = divide_sites(scan);
+	if (error)
+		return error;
+	return s->mode == HT_MODE_GROWTH ? read_growth(scan) : read_heap(scan);
 }
 
 static int read_into(struct session *s, struct part *parts, uint32_t count)
@@ -317,11 +349,61 @@ static int read_into(struct session *s, struct part *parts, uint32_t count)
 	return error ? err(error, "out of memory") : 0;
 }
 
+static bool has_figures(const struct target *t)
+{
+	return t->has_slot && !t->read;
+}
+
+int read_each(struct session *s,
+	int (*take)(struct session *s, struct target *t, struct snapshot *snapshot))
+{
+	struct part *parts CLEANUP_FREE = calloc(s->target_count + 1UL, sizeof(*parts));
+	struct snapshot *all CLEANUP_FREE = calloc(s->target_count + 1UL, sizeof(*all));
+	uint32_t count = 0;
+	int error;
+
+	if (!parts || !all)
+		return err(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		if (!has_figures(s->targets[i]))
+			continue;
+		all[count] = empty_snapshot(s, s->targets[i], 0);
+		parts[count] = (struct part){ .target = s->targets[i], .snapshot = &all[count] };
+		count++;
+	}
+	error = count ? read_into(s, parts, count) : 0;
+	for (uint32_t i = 0; i < count; i++) {
+		if (!error && take(s, parts[i].target, &all[i]))
+			error = err(-ENOMEM, "out of memory");
+		snapshot_release(&all[i]);
+	}
+	return error;
+}
+
+/* The same, and what is known beside the tables; `read_s` is of all of them. */
+static int read_and_describe(struct session *s, struct part *parts, uint32_t count)
+{
+	uint64_t begun_ns;
+	double read_s;
+	int error;
+
+	session_update_costs(s);
+	begun_ns = clock_thread_ns();
+	error = read_into(s, parts, count);
+	read_s = (double)(clock_thread_ns() - begun_ns) / NS_PER_S;
+	for (uint32_t i = 0; !error && i < count; i++) {
+		parts[i].snapshot->read_s = read_s;
+		if (target_describe(s, parts[i].target, parts[i].snapshot))
+			error = err(-ENOMEM, "out of memory");
+	}
+	return error;
+}
+
 int session_read(struct session *s, double min_age_s, struct snapshot *snapshot)
 {
-	struct snapshot snap = empty_snapshot(s, min_age_s);
+	struct snapshot snap = empty_snapshot(s, session_first(s), min_age_s);
 	struct part part = { .target = session_first(s), .snapshot = &snap };
-	int error = read_into(s, &part, 1);
+	int error = read_and_describe(s, &part, 1);
 
 	if (error)
 		snapshot_release(&snap);
@@ -361,10 +443,10 @@ static int read_targets(struct session *s, bool all)
 
 		if (t->read || (!all && t->state != TARGET_ENDED))
 			continue;
-		t->last = empty_snapshot(s, min_age_of(s, t));
+		t->last = empty_snapshot(s, t, min_age_of(s, t));
 		parts[count++] = (struct part){ .target = t, .snapshot = &t->last };
 	}
-	error = count ? read_into(s, parts, count) : 0;
+	error = count ? read_and_describe(s, parts, count) : 0;
 	for (uint32_t i = 0; i < s->target_count; i++)
 		s->targets[i]->read |= s->targets[i]->state == TARGET_ENDED;
 	return error;

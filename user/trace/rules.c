@@ -103,8 +103,15 @@ int session_set_rules(struct session *s, const struct rules *rules)
 	if (!rules->sample_bytes || rules->sample_bytes & (rules->sample_bytes - 1) ||
 		rules->sample_bytes > 1ULL << HT_INTERVAL_MAX_LOG2)
 		return err(-EINVAL, "the sampling interval must be a power of two");
-	s->rules = *rules;
-	s->was_sampled |= rules->sample;
+	s->rules = s->governing.asked = *rules;
+	/* Whether requests are sampled is then the governor's matter. */
+	if (s->governing.budget && s->armed) {
+		s->rules.sample = s->governing.governor.rung == RUNG_SAMPLE;
+		if (!s->rules.sample)
+			s->rules.sample_bytes = 1;
+	}
+	for (uint32_t i = 0; i < s->target_count; i++)
+		s->targets[i]->was_sampled |= s->rules.sample;
 	s->was_filtered |= rules->min_bytes || rules->max_bytes || rules->thread || rules->module;
 	/* Before the load it takes effect with it. */
 	if (s->tables.processes)

@@ -153,6 +153,9 @@ static int attach_module(struct session *s, struct target *t, uint32_t module)
 
 static int attach_all(struct session *s, struct target *t, const struct target *maps)
 {
+	/* Growth has none; and what is out comes in again for whoever is there then. */
+	if (s->mode == HT_MODE_GROWTH || s->governing.out_ns)
+		return 0;
 	for (uint32_t i = 0; i < maps->range_count; i++) {
 		uint32_t module = maps->ranges[i].module;
 		int error = 0;
@@ -201,6 +204,19 @@ void scope_clean_up(struct session *s)
 		return;
 	links_close(&s->closing);
 	s->exchanging = false;
+	publish_check(s);
+}
+
+void scope_take_out(struct session *s)
+{
+	links_begin_close(&s->closing);
+	links_close(&s->links);
+	links_close(&s->closing);
+	s->exchanging = false;
+	for (uint32_t i = 0; i < s->linked_file_count; i++) {
+		s->linked_files[i].for_all = false;
+		s->tables.linked_files[i].for_all = 0;
+	}
 	publish_check(s);
 }
 

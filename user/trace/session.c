@@ -21,6 +21,11 @@
 #define DRAIN_STEP_US	  500
 #define YOUNG_NS	  NS_PER_S /* may not have mapped all that it will */
 
+enum ht_mode session_mode(const struct session *s)
+{
+	return s->mode;
+}
+
 const struct process *session_process(const struct session *s)
 {
 	return &session_first(s)->process;
@@ -79,13 +84,15 @@ void session_set_expecting(struct session *s)
 
 /* --- open ------------------------------------------------------------------------------------ */
 
-int session_new(struct session **session)
+int session_new(struct session **session, enum ht_mode mode, uint8_t domains)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return err(-ENOMEM, "out of memory");
 	s->rules.sample_bytes = 1;
+	s->mode = mode;
+	s->domains = domains;
 	*session = s;
 	return 0;
 }
@@ -115,7 +122,8 @@ static int look_into(struct session *s, struct target *t)
 		if (attempt)
 			usleep(START_UP_STEP_US);
 		error = target_read_image(s, t);
-		if (error || target_has_probes(s, t))
+		/* Growth needs no probe: whatever code there is will do. */
+		if (error || s->mode == HT_MODE_GROWTH || target_has_probes(s, t))
 			return error;
 		/* One that is long there maps no C library any more. */
 		if (s->target_count > 1 &&
@@ -137,9 +145,9 @@ static int add(struct session *s, pid_t pid)
 	return error ? error : look_into(s, t);
 }
 
-int session_open(struct session **session, pid_t pid)
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains)
 {
-	int error = session_new(session);
+	int error = session_new(session, mode, domains);
 
 	/* A target that cannot be traced stays, for those who want to know why. */
 	return error ? error : add(*session, pid);
@@ -174,7 +182,9 @@ static int begin_late(struct session *s, struct target *t)
 		forget(s, t);
 		return error;
 	}
-	__atomic_store_n(&target_record(s, t)->armed, 1, __ATOMIC_RELEASE);
+	target_begin_governing(s, t, t->process.pid, false);
+	if (s->armed)
+		__atomic_store_n(&target_record(s, t)->armed, 1, __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -199,7 +209,7 @@ int session_add(struct session *s, pid_t pid)
 		}
 		t->state = TARGET_TRACED;
 	}
-	if (!error && s->armed)
+	if (!error && s->begun)
 		error = begin_late(s, t);
 	if (error)
 		target_drop(s, t);
@@ -236,22 +246,62 @@ static int on_message(void *context, void *data, size_t size)
 	struct session *s = context;
 	const struct ht_message *m = data;
 
-	/* Of processes: follow_processes() looks for itself. */
-	if (size < sizeof(*m) || m->kind != HT_MESSAGE_LIVE_PRESSURE)
+	if (size < sizeof(*m))
 		return 0;
-	if (m->segments == s->tables.segments)
+	/* Of processes nothing: follow_processes() looks for itself. */
+	if (m->kind == HT_MESSAGE_ALARM)
+		s->alarmed = true;
+	if (m->kind == HT_MESSAGE_LIVE_PRESSURE && m->subject == s->tables.segments)
 		tables_add_segment(&s->tables,
 			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
 }
 
+/* Growth has no links to choose among. */
+static int load_growth(struct session *s, const struct table_limits *limits)
+{
+	struct table_limits sized = *limits;
+	int error = kernel_open_growth(&s->kernel);
+
+	sized.max_live = sized.max_in_flight = 1; /* it follows no blocks */
+	if (!error)
+		error = tables_configure(&s->tables, &s->kernel, &sized);
+	if (!error)
+		error = growth_configure(&s->growth, &s->kernel);
+	if (!error)
+		error = kernel_load(&s->kernel);
+	if (error == -EPERM || error == -EACCES)
+		return err(-EPERM, "the kernel refuses BPF programs: run as root or with CAP_BPF "
+				   "and CAP_PERFMON");
+	if (error == -ENOMEM)
+		return err(error, "not enough memory for the kernel's tables: lower --max-stacks");
+	if (error)
+		return err(-EOPNOTSUPP,
+			"the kernel does not take heaptap's BPF programs (%s): Linux 6.1 or newer "
+			"with BTF is needed; -v tells more",
+			strerror(-error));
+	return 0;
+}
+
 int session_load(struct session *s, const struct table_limits *limits, enum link_choice choice)
 {
-	int error = choose_link(&s->kernel, &s->tables, limits, choice);
+	bool growth = s->mode == HT_MODE_GROWTH;
+	struct table_limits sized = *limits;
+	int error;
 
+	/* What is followed whatever it costs is spared the clock: govern.c then tells the cost by counts. */
+	sized.timed = s->cost.timed = growth || s->governing.budget > 0;
+	error = growth ? load_growth(s, &sized)
+		       : choose_link(&s->kernel, &s->tables, &sized, choice);
 	if (error)
 		return error;
+	if (growth)
+		cost_without_traps(&s->cost);
+	else
+		cost_assume(&s->cost);
 	error = tables_map(&s->tables, &s->kernel);
+	if (!error && growth)
+		error = growth_map(&s->growth, &s->kernel);
 	if (error)
 		return error;
 	s->messages = ring_buffer__new(bpf_map__fd(s->kernel.maps.messages), on_message, s, NULL);
@@ -288,6 +338,14 @@ static int attach_targets(struct session *s)
 	return 0;
 }
 
+static int attach_growth(struct session *s)
+{
+	int error = seccomp_check(&session_first(s)->process);
+
+	return error ? error
+		     : growth_attach(&s->growth, &s->kernel, s->domains >> HT_DOMAIN_MMAP & 1);
+}
+
 int session_attach(struct session *s)
 {
 	int error = sideband_open(&s->sideband);
@@ -295,6 +353,8 @@ int session_attach(struct session *s)
 	if (error)
 		debug("no side-band records: %s; new code is looked for again and again",
 			strerror(-error));
+	if (s->mode == HT_MODE_GROWTH)
+		return attach_growth(s);
 	tables_offer_slots(&s->tables);
 	error = s->follow_exec ? follow_open(s) : 0;
 	if (error)
@@ -325,10 +385,52 @@ int session_arm(struct session *s)
 	error = follow_processes(s);
 	if (error)
 		return error;
-	s->armed = true;
+	session_begin_governing(s);
+	s->armed = s->begun = true;
 	for (uint32_t i = 0; i < s->target_count; i++)
 		if (s->targets[i]->state == TARGET_TRACED)
 			arm(s, s->targets[i]);
+	if (s->mode == HT_MODE_GROWTH)
+		return growth_begin(&s->growth, &s->kernel, &first->process, first->slot);
+	/* Not earlier: the kernel attaches one probe at a time. */
+	cost_start(&s->cost, s->kernel.kind);
+	return 0;
+}
+
+static void set_armed(struct session *s, bool armed)
+{
+	s->armed = armed;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		const struct target *t = s->targets[i];
+
+		if (t->has_slot && (!armed || (t->state == TARGET_TRACED && !t->awaits_exec)))
+			__atomic_store_n(&target_record(s, t)->armed, armed, __ATOMIC_RELEASE);
+	}
+}
+
+void session_take_out(struct session *s)
+{
+	set_armed(s, false);
+	scope_take_out(s);
+	s->governing.out_ns = clock_monotonic_ns();
+	ring_buffer__consume(s->messages);
+	session_sweep_calls(s, true);
+	s->drained = true;
+}
+
+int session_put_in(struct session *s)
+{
+	s->governing.out_ns = 0;
+	s->drained = false;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		struct target *t = s->targets[i];
+		int error = t->state == TARGET_TRACED ? scope_attach(s, t) : 0;
+
+		/* One that goes away meanwhile is noticed soon. */
+		if (error && error != -ESRCH && !process_ended(&t->process))
+			return error;
+	}
+	set_armed(s, true);
 	return 0;
 }
 
@@ -338,22 +440,25 @@ void session_disarm(struct session *s)
 {
 	uint64_t give_up = clock_monotonic_ns() + DRAIN_MS * NS_PER_MS;
 
-	if (!s->armed)
+	if (!s->governing.ended_ns)
+		s->governing.ended_ns = clock_monotonic_ns();
+	if (!s->begun)
 		return;
+	s->begun = false;
 	follow_close(s);
 	if (follow_processes(s))
 		debug("some children's figures are missing");
+	if (!s->armed)
+		return;
 	for (uint32_t i = 0; i < s->target_count; i++) {
 		if (s->targets[i]->state != TARGET_TRACED)
 			continue;
 		target_look_for_probes(s, s->targets[i]);
 		target_warn_of_debugger(s->targets[i]);
 	}
-	s->armed = false;
-	for (uint32_t i = 0; i < s->target_count; i++)
-		if (s->targets[i]->has_slot)
-			__atomic_store_n(
-				&target_record(s, s->targets[i])->armed, 0, __ATOMIC_RELEASE);
+	if (s->mode == HT_MODE_GROWTH)
+		growth_end(&s->growth, &s->tables, session_process(s), session_first(s)->slot);
+	set_armed(s, false);
 	/* After this no program runs that saw a process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
@@ -365,6 +470,9 @@ void session_disarm(struct session *s)
 void session_detach(struct session *s)
 {
 	scope_close(s);
+	growth_detach(&s->growth);
+	cost_finish(&s->cost);
+	cost_tell(&s->cost);
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
@@ -376,8 +484,11 @@ void session_close(struct session *s)
 {
 	if (!s)
 		return;
+	cost_finish(&s->cost);
+	session_close(s->governing.trend);
 	follow_close(s);
 	scope_close(s);
+	growth_release(&s->growth);
 	sideband_close(&s->sideband);
 	for (uint32_t i = 0; i < s->target_count; i++)
 		target_free(s->targets[i]);

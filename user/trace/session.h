@@ -31,9 +31,10 @@ struct session;
 struct target;
 
 /* Each phase: 0, or -errno after a message. After a failure only session_close() is left. */
-int session_open(struct session **session, pid_t pid);
+/* domains: a bit by enum ht_domain; in growth mode, which has one target, HT_DOMAIN_MMAP asks for mappings too. */
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains);
 /* The same without a process: they are added. 0 or -ENOMEM after a message. */
-int session_new(struct session **session);
+int session_new(struct session **session, enum ht_mode mode, uint8_t domains);
 /*
  * One more process, in any phase. -ESRCH, -ENXIO: it has gone, or has nothing to trace; the session is as before. Of
  * those that are traced already and of threads of theirs it is 0.
@@ -63,12 +64,18 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 int session_set_rules(struct session *s, const struct rules *rules);
 /* The power of two nearest to an interval in bytes: the only ones there are. */
 uint64_t rules_round_interval(uint64_t bytes);
+/*
+ * Keeps what tracing costs under this share of the CPU time that the targets themselves use, all of them together, by
+ * the means of governor.h; before the session is armed. Rules then say how to sample where that is needed.
+ */
+void session_set_budget(struct session *s, double share);
 int session_attach(struct session *s);
 int session_arm(struct session *s);
 void session_disarm(struct session *s);
 void session_detach(struct session *s);
 void session_close(struct session *s); /* in any phase; NULL is allowed */
 
+enum ht_mode session_mode(const struct session *s);
 /* Of the first target. */
 const struct process *session_process(const struct session *s);
 const struct plan *session_plan(const struct session *s);
@@ -94,6 +101,7 @@ enum session_event {
 	SESSION_READY,	     /* one of the caller's descriptors is: its revents says so */
 	SESSION_TARGET_EXIT, /* the last one has exited */
 	SESSION_TARGET_EXEC, /* another program runs in the only one, and the kernel half does not follow that */
+	SESSION_FIGURES_END, /* to keep the budget probes are out: live blocks are known now, and no more after this */
 };
 
 /* Descriptors of the caller's that one wait can take. */

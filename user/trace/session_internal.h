@@ -3,6 +3,10 @@
 #ifndef HEAPTAP_SESSION_INTERNAL_H
 #define HEAPTAP_SESSION_INTERNAL_H
 
+#include "../model/windows.h"
+#include "cost.h"
+#include "governor.h"
+#include "growth.h"
 #include "kernel.h"
 #include "links.h"
 #include "session.h"
@@ -10,6 +14,12 @@
 #include "tasks.h"
 
 #define DRAIN_MS 60 /* a call that has not returned by then is asleep, or was jumped out of */
+
+/* A point of time, and how much a process had run by then. */
+struct moment {
+	uint64_t ns; /* monotonic; 0: never */
+	struct cost_figures cost;
+};
 
 enum target_state {
 	TARGET_TRACED,
@@ -38,8 +48,36 @@ struct target {
 	uint64_t begun_ns;	 /* monotonic: of its tracing */
 	uint64_t ended_ns;	 /* 0: it goes on */
 	uint64_t reported_ns;	 /* when its figures were read last */
-	uint64_t abandoned_calls;
 	uint32_t removed_probes; /* most that were found gone at once: a debugger took them out */
+	/* Of the budget's keeping: govern.c. */
+	struct cost_process cost;
+	struct moment figures;	/* since when its figures count */
+	struct moment window;	/* since when the probes are in; never: they are out, or it ended before */
+	struct windows windows; /* those that are closed */
+	bool windowed;		/* its last figures are of windows, once it has ended */
+	bool was_sampled;	/* since the figures count */
+};
+
+/* How the budget is kept, over all targets together: govern.c. */
+struct governing {
+	double budget; /* 0: none is kept */
+	struct governor governor;
+	struct cost_figures before;
+	struct rules asked;   /* how to sample where that is needed */
+	uint64_t decided_ns;  /* monotonic, as all of these */
+	uint64_t figures_ns;  /* since when the figures count, but for targets that came later */
+	uint64_t window_ns;   /* since when the probes are in */
+	uint64_t closed_ns;   /* when they were last told to go */
+	uint64_t out_ns;      /* since when they are out; 0: they are in */
+	uint64_t ended_ns;    /* since when nothing is counted any more; 0: it is */
+	struct session *
+		trend; /* the only target in growth mode, while windows do not tell what it holds; or NULL */
+	bool no_trend;	       /* it was tried and cannot be had, or there is more than one target */
+	double trend_before_s; /* its overhead at the last decision */
+	double trend_s;	       /* the overhead of all of them so far */
+	double cpu_rate;       /* of all targets, lately */
+	bool anew;    /* another program runs in the only target: nothing is known of it yet */
+	bool leaving; /* the last figures of a time with probes are to be read, then the tables emptied */
 };
 
 /* An allocator's file, and how it is linked. */
@@ -49,6 +87,8 @@ struct linked_file {
 };
 
 struct session {
+	enum ht_mode mode;
+	uint8_t domains; /* a bit by enum ht_domain */
 	struct target *
 		*targets; /* those that go on, and those whose last figures are not read yet */
 	uint32_t target_count;
@@ -69,9 +109,10 @@ struct session {
 	bool ambiguous;	  /* two files may be one */
 	bool exchanging;  /* links for single processes are giving way to one for all */
 	struct sideband sideband;
+	struct growth growth; /* in growth mode, which has one target */
 	struct profile profile;
 	struct rules rules;
-	bool was_sampled, was_filtered; /* by these rules or earlier ones */
+	bool was_filtered; /* by these rules or earlier ones */
 	bool follow_exec;		/* programs that run in a target by exec are targets */
 	bool follow;			/* children that it forks too */
 	bool follows;			/* the kernel half tells of fork and exec */
@@ -80,7 +121,12 @@ struct session {
 	uint32_t generation;	 /* of the ranges in the kernel: none is given twice */
 	struct extent *given_up; /* ranges that a walk may still look at */
 	uint32_t given_up_count;
+	struct cost cost;
+	struct governing governing;
+	bool governed, several; /* there has been a target; there has been another one */
+	bool begun;   /* targets that come are armed at once, or with the next window */
 	bool armed;
+	bool alarmed; /* the kernel half says that targets pay more than they were allowed */
 	bool drained;	     /* no call is in flight any more: what has not returned never will */
 	uint32_t calls_seen; /* records in flight at the last sweep */
 	bool told_missed;
@@ -132,6 +178,8 @@ int scope_attach_ahead(struct session *s, struct target *t, const struct target 
 void scope_leave(struct session *s, const struct target *t);
 /* Closes links that have been replaced, once calls that they saw begin have ended. */
 void scope_clean_up(struct session *s);
+/* All links at once, though the session goes on: no target is armed. */
+void scope_take_out(struct session *s);
 void scope_close(struct session *s);
 
 /* --- follow.c: processes that come and go ------------------------------------------------------ */
@@ -146,6 +194,31 @@ int follow_processes(struct session *s);
 
 /* Reads the last figures of targets that have ended, when many have: others need their slots. 0 or -errno. */
 int read_ended(struct session *s);
+/* The tables as they are, of each target that has figures there, one after another. 0 or -errno after a message. */
+int read_each(struct session *s,
+	int (*take)(struct session *s, struct target *t, struct snapshot *snapshot));
+
+/* --- govern.c: from arming on ------------------------------------------------------------------- */
+
+void session_begin_governing(struct session *s);
+/* The same for a target that has come since. `new`: it has only just been forked. */
+void target_begin_governing(struct session *s, struct target *t, pid_t pid, bool new);
+/* Its clock stops. */
+void target_end_governing(struct session *s, struct target *t);
+/* It is the one target's new program: what the governor has learned of the old one says nothing. */
+void session_govern_anew(struct session *s);
+/* Looks after the budget. 0, SESSION_FIGURES_END, or -errno after a message. */
+int session_govern(struct session *s);
+/* Before figures are read: what tracing has cost up to now. */
+void session_update_costs(struct session *s);
+/* What is known of one that was read just now beside its tables, and with windows what it comes to. 0 or -ENOMEM. */
+int target_describe(struct session *s, struct target *t, struct snapshot *snapshot);
+
+/* --- session.c: probes out, though the session goes on, and in again ------------------------------- */
+
+void session_take_out(struct session *s);
+/* 0 or -errno after a message. */
+int session_put_in(struct session *s);
 
 /* --- others ------------------------------------------------------------------------------------- */
 

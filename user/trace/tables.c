@@ -72,6 +72,7 @@ static int size_all(
 	uint32_t chunks = stacks < 1024 ? stacks * 16 : stacks * 3;
 	int error = 0;
 
+	t->cpus = (uint32_t)cpus;
 	t->shards = power_of_two_at_least((uint64_t)cpus);
 	if (t->shards > HT_MAX_SHARDS)
 		t->shards = HT_MAX_SHARDS;
@@ -85,7 +86,9 @@ static int size_all(
 		.max_chunks = chunks,
 		.index_mask = index - 1,
 		.segment_buckets = t->segment_buckets,
-		.birth_shift = t->birth_shift };
+		.birth_shift = t->birth_shift,
+		.timed = limits->timed,
+		.cpu_count = (uint16_t)cpus };
 	*kernel->first = (struct ht_control){ .next_stack = 1,
 		.next_site = TABLES_MAX_PROCESSES,
 		.slot_mask = TABLES_MAX_PROCESSES - 1 };
@@ -96,6 +99,7 @@ static int size_all(
 	} sizes[] = {
 		{ kernel->maps.processes, TABLES_MAX_PROCESSES },
 		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
+		{ kernel->maps.pulses, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
 		{ kernel->maps.free_slots, TABLES_MAX_PROCESSES },
 		{ kernel->maps.linked_files, HT_LINKED_FILES },
@@ -244,6 +248,7 @@ static void forget_sites(struct tables *t, const bool *slots, uint32_t sites)
 				t->shards * sizeof(*t->site_counters));
 }
 
+/* Most buckets are untouched, and their pages not even there: a write would make them. */
 static void forget_blocks(struct tables *t, const bool *slots)
 {
 	for (uint32_t segment = 0; segment < t->segments; segment++) {
@@ -261,6 +266,26 @@ static void forget_blocks(struct tables *t, const bool *slots)
 	}
 }
 
+static void forget_counts(struct tables *t, uint32_t slot)
+{
+	memset(&t->process_counters[(size_t)slot * t->shards], 0,
+		t->shards * sizeof(*t->process_counters));
+}
+
+void tables_empty(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites)
+{
+	forget_sites(t, slots, sites);
+	forget_blocks(t, slots);
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++) {
+		struct ht_process *p = &t->processes[slot];
+
+		if (!slots[slot])
+			continue;
+		forget_counts(t, slot);
+		p->live_bytes = p->peak_live_bytes = 0;
+	}
+}
+
 void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites)
 {
 	forget_sites(t, slots, sites);
@@ -269,8 +294,10 @@ void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uin
 	for (uint32_t slot = TABLES_MAX_PROCESSES; slot-- > 0;) {
 		if (!slots[slot])
 			continue;
-		memset(&t->process_counters[slot * t->shards], 0,
-			t->shards * sizeof(*t->process_counters));
+		forget_counts(t, slot);
+		for (uint32_t shard = 0; shard < t->shards; shard++)
+			t->pulses[(size_t)slot * t->shards + shard] =
+				(struct ht_pulse){ .alarm_at = UINT64_MAX };
 		t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
 		t->spare_slots[t->spare_count++] = (uint16_t)slot;
 	}
@@ -283,6 +310,7 @@ int tables_map(struct tables *t, struct kernel *kernel)
 
 	t->processes = map_whole(t, kernel->maps.processes);
 	t->process_counters = map_whole(t, kernel->maps.process_counters);
+	t->pulses = map_whole(t, kernel->maps.pulses);
 	t->slot_by_tgid = map_whole(t, kernel->maps.slot_by_tgid);
 	t->free_slots = map_whole(t, kernel->maps.free_slots);
 	t->linked_files = map_whole(t, kernel->maps.linked_files);
@@ -293,9 +321,9 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->site_counters = map_whole(t, kernel->maps.site_counters);
 	t->control = map_whole(t, kernel->maps.control);
 	t->threads = map_whole(t, kernel->maps.threads);
-	if (!t->processes || !t->process_counters || !t->slot_by_tgid || !t->free_slots ||
-		!t->linked_files || !t->ranges || !t->stacks || !t->chunks || !t->sites ||
-		!t->site_counters || !t->control || !t->threads)
+	if (!t->processes || !t->process_counters || !t->pulses || !t->slot_by_tgid ||
+		!t->free_slots || !t->linked_files || !t->ranges || !t->stacks || !t->chunks ||
+		!t->sites || !t->site_counters || !t->control || !t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)

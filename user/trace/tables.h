@@ -20,6 +20,7 @@ struct table_limits {
 	uint64_t max_stacks;
 	uint64_t max_in_flight;	 /* calls with a record at one moment: struct ht_call */
 	uint64_t max_unwind_mib; /* of unwind tables */
+	bool timed; /* runs of our programs are, some of them: session_load() decides */
 };
 
 #define TABLE_LIMITS_DEFAULT                                                                       \
@@ -38,6 +39,7 @@ struct mapping {
  */
 struct tables {
 	uint32_t shards;
+	uint32_t cpus; /* possible ones */
 	struct unwinder unwinder;
 	uint32_t segment_buckets;
 	uint32_t segments; /* mapped below */
@@ -46,6 +48,7 @@ struct tables {
 	double birth_unit_s;
 	struct ht_process *processes;
 	struct ht_process_counters *process_counters;
+	struct ht_pulse *pulses;
 	struct ht_tgid *slot_by_tgid;
 	uint64_t *free_slots;
 	struct ht_linked *linked_files;
@@ -61,7 +64,7 @@ struct tables {
 	uint16_t spare_slots
 		[TABLES_MAX_PROCESSES]; /* free, and not in the ring: the last is used first */
 	uint32_t spare_count;
-	struct mapping mappings[12 + HT_MAX_SEGMENTS];
+	struct mapping mappings[13 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
@@ -93,6 +96,11 @@ int tables_take_slot(struct tables *t, uint32_t *slot);
 void tables_offer_slots(struct tables *t);
 /* Gives back those that no program uses any more; all that they had is emptied. */
 void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites);
+/*
+ * Forgets all blocks and counts of processes, as if they had just been added; sites, stacks, what our programs cost and
+ * what their threads did last stay. No program may run meanwhile.
+ */
+void tables_empty(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif

@@ -56,6 +56,7 @@ void target_free(struct target *t)
 	tasks_close(&t->tasks);
 	process_close(&t->process);
 	snapshot_release(&t->last);
+	windows_clear(&t->windows);
 	free(t->ranges);
 	free(t);
 }
@@ -91,6 +92,8 @@ static int copy_modules(struct session *s)
 
 static int plan_new_modules(struct session *s)
 {
+	if (s->mode == HT_MODE_GROWTH)
+		return 0;
 	for (; s->plan_modules < s->image.module_count; s->plan_modules++) {
 		const struct module *m = &s->image.modules[s->plan_modules];
 		int error = plan_add_module(&s->plan, s->plan_modules, m);
@@ -327,7 +330,7 @@ int target_publish(struct session *s, struct target *t)
 	p = target_record(s, t);
 	p->slot = (uint16_t)t->slot;
 	p->start_time = t->process.start_ticks;
-	p->domains = 1 << HT_DOMAIN_HEAP;
+	p->domains = s->domains;
 	p->follow = s->follow;
 	p->known = 1;
 	p->tgid = t->tasks.tgid;
@@ -345,6 +348,7 @@ void target_end(struct session *s, struct target *t, const char *why)
 	t->state = TARGET_ENDED;
 	t->ended = why;
 	t->ended_ns = clock_monotonic_ns();
+	target_end_governing(s, t);
 	__atomic_store_n(&target_record(s, t)->armed, 0, __ATOMIC_RELEASE);
 	leave_tgid(s, t->tasks.tgid, t->slot);
 	scope_leave(s, t);
@@ -362,6 +366,7 @@ void target_free_slots(struct session *s)
 			continue;
 		slots[t->slot] = true;
 		t->has_slot = false;
+		cost_update(&s->cost, &t->cost, &s->tables, t->slot);
 		count++;
 	}
 	if (!count)

@@ -229,6 +229,7 @@ static int wait_once(
 		return err(-errno, "cannot wait for events: %s", strerror(errno));
 	ring_buffer__consume(s->messages);
 	truth_consume(s);
+	growth_follow(&s->growth);
 	memcpy(wanted, fds, count * sizeof(*wanted));
 	for (size_t i = 0; i < count; i++)
 		*ready |= wanted[i].revents != 0;
@@ -245,6 +246,8 @@ int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, si
 		event = wait_once(s, deadline, wanted, count, &ready);
 		if (!event && (any_goes_on(s) || s->expecting))
 			event = look_after(s);
+		if (!event && any_goes_on(s))
+			event = session_govern(s);
 		if (!event && !any_goes_on(s) && follow_processes(s) >= 0 && !any_goes_on(s) &&
 			!s->expecting)
 			event = SESSION_TARGET_EXIT;
