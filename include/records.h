@@ -409,7 +409,7 @@ _Static_assert(sizeof(struct ht_control) == 56, "all of .data.control");
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
 	HT_MESSAGE_PROCESSES, /* there are processes in `processes` that the loader does not know */
-	HT_MESSAGE_ALARM, /* a process costs more than the loader allowed: ht_pulse.alarm_at */
+	HT_MESSAGE_ALARM,     /* a process costs more than the loader allowed: ht_pulse.alarm_at */
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */

@@ -146,7 +146,7 @@ load programs
 }
 
 @test "-- COMMAND is counted from its first instruction, and its exit code is passed on" {
-	start_heaptap leaks --json --every 1h -- "$WORKLOADS/family" --child 1 --truth "$TRUTH"
+	start_heaptap leaks --mode exact --json --every 1h -- "$WORKLOADS/family" --child 1 --truth "$TRUTH"
 	wait_armed
 	wait_line "$HT_OUT" '^child 1 ' "$HT_PID"
 	kill -TERM "$(child_pid 1 "$HT_OUT")"
@@ -207,7 +207,7 @@ load programs
 }
 
 @test "a thousand short children leave nothing behind" {
-	start_heaptap leaks --json --every 500ms --reach all -- bash -c \
+	start_heaptap leaks --mode exact --json --every 500ms --reach all -- bash -c \
 		'for i in {1..1000}; do (:); done; exit 3'
 	expect_exit "$HT_PID" 3
 	last '.scope == "all" and .health.missed_processes == 0'
@@ -240,7 +240,7 @@ load programs
 @test "one of several that exits before the attach does not stop the others" {
 	run -4 "$HEAPTAP" leaks -p "$$,4194303"
 	start_workload exact --threads 1 --rounds 50 --truth "$TRUTH"
-	start_heaptap leaks --json --all --every 1h
+	start_heaptap leaks --mode exact --json --all --every 1h
 	wait_armed_any
 	say go
 	wait_done
@@ -301,6 +301,8 @@ table_bytes() {
 	serve_redis
 	trace_processes -p "$PROGRAM_PID" --every 100ms
 	redis debug populate 200000 k 100 >/dev/null
+	# Else the child is gone before it has links of its own.
+	redis config set rdb-key-save-delay 5 >/dev/null
 	redis bgsave >/dev/null
 	wait_report '.ended == "target_exit" and .scope == "process"'
 	detach

@@ -329,8 +329,7 @@ static int start(struct run *run)
 	bool forever = o->count_given || o->targets.command;
 	int error;
 
-	error = targets_open(
-		&run->targets, &o->targets, &run->session, mode_of(o), domains_of(o));
+	error = targets_open(&run->targets, &o->targets, &run->session, mode_of(o), domains_of(o));
 	if (!error)
 		error = session_set_rules(run->session, &o->rules);
 	if (!error && o->mode == MODE_AUTO)

@@ -175,8 +175,8 @@ static int render(const struct report_form *form, struct job *job, struct leaks_
 	const struct snapshot *snapshot)
 {
 	struct leaks_selection selection CLEANUP(leaks_release) = { 0 };
-	int error = leaks_select(snapshot,
-		snapshot->growth.counted ? LEAKS_GROWTH : form->filter, form->top, &selection);
+	int error = leaks_select(snapshot, snapshot->growth.counted ? LEAKS_GROWTH : form->filter,
+		form->top, &selection);
 
 	if (!error)
 		error = add_names(job->subject, snapshot, &selection);

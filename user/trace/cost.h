@@ -55,7 +55,7 @@ struct cost {
 	struct trap_cost traps;
 	/* Set by the session. */
 	bool alloc_stepped, free_stepped; /* the kernel single-steps those probes */
-	struct cost_sums sums;		/* of all processes, also those that have gone */
+	struct cost_sums sums;		  /* of all processes, also those that have gone */
 	struct cost_runs settled[HT_PULSE_KINDS];
 	double mean_ns[HT_PULSE_KINDS]; /* of the runs that were timed last; 0: none was */
 };
@@ -69,8 +69,7 @@ void cost_without_traps(struct cost *c);
 /* Whose time it is; `new`: it has only just been forked, and all of its time counts. */
 void cost_begin_process(struct cost_process *p, pid_t pid, bool new);
 /* Takes in what has been since the last call: of each process, */
-void cost_update(
-	struct cost *c, struct cost_process *p, const struct tables *t, uint32_t slot);
+void cost_update(struct cost *c, struct cost_process *p, const struct tables *t, uint32_t slot);
 /* and then once. */
 void cost_settle(struct cost *c);
 /* What its clock shows from here on is not its time any more. */
@@ -80,8 +79,7 @@ void cost_end_process(struct cost_process *p);
  * overhead is a guess.
  */
 bool cost_total(const struct cost *c, struct cost_figures *f);
-bool cost_of_process(
-	const struct cost *c, const struct cost_process *p, struct cost_figures *f);
+bool cost_of_process(const struct cost *c, const struct cost_process *p, struct cost_figures *f);
 /* What has run, where nothing is timed. */
 struct cost_counts {
 	double entries;	 /* of allocating functions that were let through, and of these returns */

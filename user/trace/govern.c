@@ -57,8 +57,8 @@ void session_update_costs(struct session *s)
 {
 	for (uint32_t i = 0; i < s->target_count; i++)
 		if (s->targets[i]->has_slot)
-			cost_update(&s->cost, &s->targets[i]->cost, &s->tables,
-				s->targets[i]->slot);
+			cost_update(
+				&s->cost, &s->targets[i]->cost, &s->tables, s->targets[i]->slot);
 	cost_settle(&s->cost);
 }
 
@@ -368,8 +368,7 @@ void session_begin_governing(struct session *s)
 	find_stepped(s);
 	for (uint32_t i = 0; i < s->target_count; i++)
 		if (!s->targets[i]->figures.ns)
-			target_begin_governing(
-				s, s->targets[i], s->targets[i]->process.pid, false);
+			target_begin_governing(s, s->targets[i], s->targets[i]->process.pid, false);
 	session_update_costs(s);
 	g->figures_ns = g->window_ns = g->decided_ns = clock_monotonic_ns();
 	if (!g->budget)
@@ -584,8 +583,7 @@ static void describe(const struct session *s, const struct target *t,
 int target_describe(struct session *s, struct target *t, struct snapshot *snapshot)
 {
 	struct governing *g = &s->governing;
-	struct moment now =
-		moment_of(s, t, g->ended_ns ? g->ended_ns : snapshot->monotonic_ns);
+	struct moment now = moment_of(s, t, g->ended_ns ? g->ended_ns : snapshot->monotonic_ns);
 	struct span whole, open = { 0 };
 
 	describe(s, t, snapshot, now.ns, &snapshot->mode);

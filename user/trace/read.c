@@ -201,8 +201,8 @@ static void read_sites(struct scan *scan)
 		struct part *part = part_of_site(scan, site);
 
 		if (part)
-			part->ended += read_site(scan->session, site, part->snapshot,
-				scan->index_of_site[site]);
+			part->ended += read_site(
+				scan->session, site, part->snapshot, scan->index_of_site[site]);
 	}
 }
 

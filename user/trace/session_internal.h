@@ -51,8 +51,9 @@ struct target {
 	uint32_t removed_probes; /* most that were found gone at once: a debugger took them out */
 	/* Of the budget's keeping: govern.c. */
 	struct cost_process cost;
-	struct moment figures;	/* since when its figures count */
-	struct moment window;	/* since when the probes are in; never: they are out, or it ended before */
+	struct moment figures; /* since when its figures count */
+	struct moment
+		window; /* since when the probes are in; never: they are out, or it ended before */
 	struct windows windows; /* those that are closed */
 	bool windowed;		/* its last figures are of windows, once it has ended */
 	bool was_sampled;	/* since the figures count */
@@ -63,20 +64,20 @@ struct governing {
 	double budget; /* 0: none is kept */
 	struct governor governor;
 	struct cost_figures before;
-	struct rules asked;   /* how to sample where that is needed */
-	uint64_t decided_ns;  /* monotonic, as all of these */
-	uint64_t figures_ns;  /* since when the figures count, but for targets that came later */
-	uint64_t window_ns;   /* since when the probes are in */
-	uint64_t closed_ns;   /* when they were last told to go */
-	uint64_t out_ns;      /* since when they are out; 0: they are in */
-	uint64_t ended_ns;    /* since when nothing is counted any more; 0: it is */
+	struct rules asked;  /* how to sample where that is needed */
+	uint64_t decided_ns; /* monotonic, as all of these */
+	uint64_t figures_ns; /* since when the figures count, but for targets that came later */
+	uint64_t window_ns;  /* since when the probes are in */
+	uint64_t closed_ns;  /* when they were last told to go */
+	uint64_t out_ns;     /* since when they are out; 0: they are in */
+	uint64_t ended_ns;   /* since when nothing is counted any more; 0: it is */
 	struct session *
 		trend; /* the only target in growth mode, while windows do not tell what it holds; or NULL */
-	bool no_trend;	       /* it was tried and cannot be had, or there is more than one target */
+	bool no_trend; /* it was tried and cannot be had, or there is more than one target */
 	double trend_before_s; /* its overhead at the last decision */
 	double trend_s;	       /* the overhead of all of them so far */
 	double cpu_rate;       /* of all targets, lately */
-	bool anew;    /* another program runs in the only target: nothing is known of it yet */
+	bool anew; /* another program runs in the only target: nothing is known of it yet */
 	bool leaving; /* the last figures of a time with probes are to be read, then the tables emptied */
 };
 
@@ -87,11 +88,10 @@ struct linked_file {
 };
 
 struct session {
-	enum ht_mode mode;
-	uint8_t domains; /* a bit by enum ht_domain */
-	struct target *
-		*targets; /* those that go on, and those whose last figures are not read yet */
+	/* Those that go on, and those whose last figures are not read yet. */
+	struct target **targets;
 	uint32_t target_count;
+	enum ht_mode mode;
 	struct image image; /* modules of all targets; its ranges are of the target read last */
 	struct plan plan;
 	uint32_t plan_modules; /* modules of the image that the plan has seen */
@@ -102,36 +102,37 @@ struct session {
 	struct links links, closing;
 	uint64_t closing_since_ns;	  /* of the newest of them */
 	struct linked_file *linked_files; /* by the number in their cookies */
-	uint32_t linked_file_count;
-	bool wide;	  /* links are for all processes from the start */
-	bool reaches_all; /* some are, or were */
-	bool told_reach;  /* that others pay too */
-	bool ambiguous;	  /* two files may be one */
-	bool exchanging;  /* links for single processes are giving way to one for all */
 	struct sideband sideband;
 	struct growth growth; /* in growth mode, which has one target */
-	struct profile profile;
-	struct rules rules;
-	bool was_filtered; /* by these rules or earlier ones */
-	bool follow_exec;		/* programs that run in a target by exec are targets */
-	bool follow;			/* children that it forks too */
-	bool follows;			/* the kernel half tells of fork and exec */
-	bool expecting; /* more targets may be added: it does not end with the last one */
-	struct bpf_link *follow_links[KERNEL_FOLLOW];
-	uint32_t generation;	 /* of the ranges in the kernel: none is given twice */
-	struct extent *given_up; /* ranges that a walk may still look at */
-	uint32_t given_up_count;
 	struct cost cost;
 	struct governing governing;
+	struct profile profile;
+	struct rules rules;
+	struct bpf_link *follow_links[KERNEL_FOLLOW];
+	struct extent *given_up; /* ranges that a walk may still look at */
+	double min_age_s;	 /* as asked for last */
+	uint32_t given_up_count;
+	uint32_t linked_file_count;
+	uint32_t generation; /* of the ranges in the kernel: none is given twice */
+	uint32_t calls_seen; /* records in flight at the last sweep */
+	uint8_t domains;     /* a bit by enum ht_domain */
+	bool young;	     /* with min_age_s: less while a process has not been traced for long */
+	bool wide;	     /* links are for all processes from the start */
+	bool reaches_all;    /* some are, or were */
+	bool told_reach;     /* that others pay too */
+	bool ambiguous;	     /* two files may be one */
+	bool exchanging;     /* links for single processes are giving way to one for all */
+	bool was_filtered;   /* by these rules or earlier ones */
+	bool follow_exec;    /* programs that run in a target by exec are targets */
+	bool follow;	     /* children that it forks too */
+	bool follows;	     /* the kernel half tells of fork and exec */
+	bool expecting;	     /* more targets may be added: it does not end with the last one */
 	bool governed, several; /* there has been a target; there has been another one */
-	bool begun;   /* targets that come are armed at once, or with the next window */
+	bool begun;		/* targets that come are armed at once, or with the next window */
 	bool armed;
 	bool alarmed; /* the kernel half says that targets pay more than they were allowed */
-	bool drained;	     /* no call is in flight any more: what has not returned never will */
-	uint32_t calls_seen; /* records in flight at the last sweep */
+	bool drained; /* no call is in flight any more: what has not returned never will */
 	bool told_missed;
-	double min_age_s; /* as asked for last */
-	bool young;
 };
 
 /* --- targets.c ------------------------------------------------------------------------------- */
