@@ -135,6 +135,7 @@ suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats
 suite "e2e: many targets" bats tests/e2e/targets.bats
+suite "e2e: many targets under a budget" bats tests/e2e/targets_auto.bats
 suite "e2e: containers" bats tests/e2e/containers.bats
 suite "e2e: real programs" env CYCLES="$([ -n "$full" ] && echo 20 || echo 8)" bats tests/e2e/programs.bats
 suite "e2e: whole stacks" bats tests/e2e/stacks.bats
