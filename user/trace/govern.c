@@ -248,11 +248,16 @@ static void close_windows_unread(struct session *s)
 static int take_out(struct session *s, enum rung from)
 {
 	struct governing *g = &s->governing;
+	int error;
 
 	session_update_costs(s); /* what is still paid for the links to go is not seen */
 	g->closed_ns = clock_monotonic_ns();
 	session_take_out(s);
 	debug("probes out after %.3f s", (double)(g->out_ns - g->window_ns) / NS_PER_S);
+	/* It takes a while to begin: not where children come meanwhile, which need slots. */
+	error = follow_processes(s);
+	if (error)
+		return error;
 	begin_trend(s);
 	if (from == RUNG_WINDOWS)
 		return close_window(s);

@@ -343,7 +343,7 @@ int tables_map(struct tables *t, struct kernel *kernel)
 }
 
 /* For processes that fork before the loader has looked after the last ones. */
-#define OFFERED_SLOTS 128
+#define OFFERED_SLOTS 512
 
 void tables_offer_slots(struct tables *t)
 {
