@@ -12,6 +12,7 @@
 #ifndef HEAPTAP_BPF_CALLS_H
 #define HEAPTAP_BPF_CALLS_H
 
+#include "accept.h"
 #include "select.h"
 
 /* --- small pieces ---------------------------------------------------------------------------- */
@@ -152,6 +153,15 @@ static __always_inline void count_uncounted(struct ht_process_counters *counters
 	add(&counters->finished_uncounted, 1);
 }
 
+/* A free of a block that is not in the table. After fork it may be one of the parent's. */
+static __always_inline void count_untracked(
+	const struct ht_process *p, struct ht_process_counters *counters)
+{
+	add(p->origin == HT_ORIGIN_FORK ? &counters->untracked_inherited
+					: &counters->untracked_frees,
+		1);
+}
+
 /* --- the two transitions: a block is born, a block dies --------------------------------------- */
 
 static __always_inline void count_free(
@@ -287,7 +297,7 @@ __noinline int call_begin(u32 slot_interval, u32 role_site, u64 size, u64 argume
 		count_lost(counters, HT_LOST_IN_FLIGHT_FULL, &call.old_block);
 		live_bytes_shrink(p, weighted_bytes(&call.old_block));
 	} else if (reallocates(call.role) && argument) {
-		add(&counters->untracked_frees, 1);
+		count_untracked(p, counters);
 	}
 	return 0;
 }
@@ -316,7 +326,7 @@ static __always_inline void realloc_end(struct ht_process *p, struct ht_process_
 			if (!call->interval)
 				block.birth = call->old_block.birth;
 		} else if (recorded && call->argument) {
-			add(&counters->untracked_frees, 1);
+			count_untracked(p, counters);
 		}
 		if (result && followed)
 			count_birth(p, counters, result, &block);
@@ -433,7 +443,7 @@ static __always_inline void free_exactly(
 	}
 	counters = again ? NULL : counters_of_slot(p->slot);
 	if (counters)
-		add(&counters->untracked_frees, 1);
+		count_untracked(p, counters);
 }
 
 static __always_inline void free_begin(struct pt_regs *ctx)
@@ -445,7 +455,7 @@ static __always_inline void free_begin(struct pt_regs *ctx)
 	if (!address)
 		return;
 	p = current_process(pid_tgid);
-	if (!p)
+	if (!p || !is_accepted(ctx, p))
 		return;
 	/*
 	 * The plan may have placed the probe behind pushes: the cookie's second byte undoes them.

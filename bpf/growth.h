@@ -56,8 +56,6 @@ static __always_inline u32 mm_place(u64 mm, u32 probe)
 	return ((mm * 0x9e3779b97f4a7c15ULL >> 56) + probe) & (HT_MM_PLACES - 1);
 }
 
-#define SLOT_NONE 0xffffffffU
-
 /* All that a process that is not traced pays for. */
 static __always_inline u32 slot_of_mm(u64 mm)
 {

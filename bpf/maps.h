@@ -30,10 +30,12 @@ HT_ARRAY(processes, struct ht_process);			/* by slot */
 HT_ARRAY(process_counters, struct ht_process_counters); /* by slot * shards + shard */
 HT_ARRAY(pulses, struct ht_pulse);			/* by slot * shards + shard */
 HT_ARRAY(slot_by_tgid, struct ht_tgid);
-HT_ARRAY(ranges, struct ht_range);		  /* two sets a slot, sorted by address */
-HT_ARRAY(stacks, struct ht_stack);		  /* dense */
-HT_ARRAY(chunks, struct ht_chunk);		  /* dense: frames of the stacks */
-HT_ARRAY(sites, struct ht_site);		  /* dense */
+HT_ARRAY(free_slots, u64);		  /* a ring; the kernel rounds elements up to 8 bytes */
+HT_ARRAY(linked_files, struct ht_linked); /* by the number of a file in cookies */
+HT_ARRAY(ranges, struct ht_range);	  /* sets of them, each sorted by address */
+HT_ARRAY(stacks, struct ht_stack);	  /* dense */
+HT_ARRAY(chunks, struct ht_chunk);	  /* dense: frames of the stacks */
+HT_ARRAY(sites, struct ht_site);	  /* dense */
 HT_ARRAY(site_counters, struct ht_site_counters); /* by site * shards + shard */
 HT_ARRAY(stack_index, u64); /* open addressing: hash >> 32 << 32 | stack + 1 */
 HT_ARRAY(site_index, u64);
@@ -50,8 +52,8 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1);
-	__type(key, struct ht_planned_key);
-	__type(value, struct ht_planned);
+	__type(key, struct ht_planned);
+	__type(value, u32);
 } planned SEC(".maps");
 
 struct {
@@ -172,6 +174,16 @@ static __always_inline void store_release(u64 *word, u64 value)
 #ifdef __TARGET_ARCH_x86
 	asm volatile("" ::: "memory");
 	*(volatile u64 *)word = value;
+#else
+	__sync_lock_test_and_set(word, value);
+#endif
+}
+
+static __always_inline void store_release32(u32 *word, u32 value)
+{
+#ifdef __TARGET_ARCH_x86
+	asm volatile("" ::: "memory");
+	*(volatile u32 *)word = value;
 #else
 	__sync_lock_test_and_set(word, value);
 #endif

@@ -107,13 +107,53 @@ static __always_inline int on_signal_stack(struct task_struct *task, u64 address
 	return address - task->sas_ss_sp <= task->sas_ss_size;
 }
 
+struct ht_text {
+	u64 start, end;
+};
+
+/* About the size of a C library: what counts as its code while the mappings are not known. */
+#define UNKNOWN_TEXT_BYTES (2 << 20)
+
+/*
+ * Is this the address of a planned function, and which mapping holds it? While a program starts, its
+ * mappings are not known yet: then every pending return counts as ours. Global, scalars only.
+ */
+__noinline u64 planned_range(u64 func, u32 slot)
+{
+	u32 index = range_of_pc(func, slot);
+	struct ht_range *r = bpf_map_lookup_elem(&ranges, &index);
+	struct ht_planned key = {};
+
+	if (!r)
+		return RANGE_NONE;
+	key.address = func - r->bias;
+	key.module = r->module;
+	return bpf_map_lookup_elem(&planned, &key) ? index : RANGE_NONE;
+}
+
+static __always_inline int planned_text(u64 func, u32 slot, struct ht_text *text)
+{
+	struct ht_process *p = bpf_map_lookup_elem(&processes, &slot);
+	u32 index = planned_range(func, slot);
+	struct ht_range *r = bpf_map_lookup_elem(&ranges, &index);
+
+	if (r) {
+		text->start = r->start;
+		text->end = r->end;
+		return 1;
+	}
+	text->start = func - UNKNOWN_TEXT_BYTES;
+	text->end = func + UNKNOWN_TEXT_BYTES;
+	return p && !p->ranges;
+}
+
 /*
  * Is the call at sp made on behalf of the one whose return is pending at `stack`, and not by a program
  * that left that one by longjmp? The trampoline may still stand in a slot that is left: but then the
  * caller is, as before, the program, and neither the allocator nor a library that helps it.
  */
-static __always_inline int called_by(u32 slot, u64 sp, u64 stack, u64 trampoline, u64 outer_return,
-	const struct ht_planned *outer)
+static __always_inline int called_by(
+	u32 slot, u64 sp, u64 stack, u64 trampoline, u64 outer_return, const struct ht_text *outer)
 {
 	u64 caller = read_word(sp);
 
@@ -122,7 +162,7 @@ static __always_inline int called_by(u32 slot, u64 sp, u64 stack, u64 trampoline
 		return caller == trampoline;
 	if (read_word(stack) != trampoline)
 		return 0;
-	if (caller - outer->text_start < outer->text_end - outer->text_start)
+	if (caller - outer->start < outer->end - outer->start)
 		return 1;
 	return range_of_pc(caller - 1, slot) != range_of_pc(outer_return - 1, slot);
 }
@@ -139,22 +179,21 @@ __noinline int nested_slow(u32 slot, u64 sp)
 	struct task_struct *task = current_task();
 	struct return_instance *ri = task->utask->return_instances;
 	u64 trampoline = trampoline_address(task);
-	struct ht_planned_key key = { .slot = slot };
 
 	for (u32 i = 0; i < RETURN_DEPTH; i++) {
-		struct ht_planned *outer;
-		u64 stack, outer_return;
+		u64 stack, outer_return, func;
+		struct ht_text outer;
 
 		if (!ri)
 			return 0;
 		stack = ri->stack;
-		key.address = ri->func;
+		func = ri->func;
 		outer_return = ri->orig_ret_vaddr;
 		ri = ri->next;
 		if (stack < sp || stack - sp > NESTING_BYTES)
 			continue;
-		outer = bpf_map_lookup_elem(&planned, &key);
-		if (!outer || !called_by(slot, sp, stack, trampoline, outer_return, outer))
+		if (!planned_text(func, slot, &outer) ||
+			!called_by(slot, sp, stack, trampoline, outer_return, &outer))
 			continue;
 		if (stack == sp)
 			return NESTED_HERE;

@@ -71,6 +71,9 @@ static __always_inline void pair_begin(struct pt_regs *ctx, u32 role)
 	if (!slot)
 		return;
 	p = current_process(pid_tgid);
+	/* The other link's program looks after what stands at this place. */
+	if (p && !is_accepted(ctx, p))
+		return;
 	nesting = nesting_of(*slot, regs.sp);
 	if (!p || nesting) {
 		if (p)

@@ -5,6 +5,8 @@
 
 #include "pulse.h"
 
+#define SLOT_NONE 0xffffffffU /* of no process */
+
 static __always_inline struct task_struct *current_task(void)
 {
 	return (struct task_struct *)bpf_get_current_task_btf();

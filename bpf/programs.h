@@ -4,12 +4,13 @@
  * whole object for one function in it that it does not have. The attach types of the programs are
  * set by the loader (links.c), for libbpf 1.1 has no names for them.
  *
- * The low byte of a probe's cookie is its role, the next how many words it stands below the entry.
+ * What a probe's cookie holds is said in records.h.
  */
 #ifndef HEAPTAP_BPF_PROGRAMS_H
 #define HEAPTAP_BPF_PROGRAMS_H
 
 #include "calls.h"
+#include "follow.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 

@@ -46,7 +46,7 @@ static __always_inline u64 allocation_begin(struct pt_regs *ctx)
 	struct ht_process_counters *counters;
 	u32 site, role, interval;
 
-	if (!p)
+	if (!p || !is_accepted(ctx, p))
 		return 0;
 	if (has_pending_returns() && nested_slow(p->slot, regs.sp)) {
 		pulse_idle(p->slot);

@@ -145,8 +145,10 @@ __noinline u64 frame_slowly(u32 scratch_index, u32 slot)
 	index = range_of_pc(pc, slot);
 	if (index == RANGE_NONE) {
 		/* The trampoline of a pending return probe is in no mapping that the loader lists. */
-		s->walk.pc = replaced_return_address(s->walk.sp - sizeof(u64));
-		pc = s->walk.pc - 1;
+		pc = replaced_return_address(s->walk.sp - sizeof(u64));
+		if (!pc)
+			return 0;
+		s->walk.pc = pc--;
 		index = range_of_pc(pc, slot);
 		replaced = 1;
 	}

@@ -20,6 +20,7 @@ int threads(struct bpf_iter__task *ctx)
 		return 0;
 	id.tgid = task->tgid;
 	id.tid = task->pid;
+	id.level = task->thread_pid->level;
 	bpf_seq_write(ctx->meta->seq, &id, sizeof(id));
 	return 0;
 }

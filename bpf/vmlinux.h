@@ -69,7 +69,20 @@ struct mm_struct___atomic {
 	struct mm_rss_stat rss_stat;
 };
 
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
 struct task_struct {
+	struct pid *thread_pid;
 	int pid;
 	int tgid;
 	unsigned int flags;

@@ -31,11 +31,12 @@
 #define HT_MAX_SHARDS	      8
 #define HT_SCRATCH_PER_CPU    4
 #define HT_PAGE_BYTES	      4096
-#define HT_STACK_BYTES	      8192 /* of user stack, read at once at most */
-#define HT_STACK_SLACK	      128  /* bytes read beyond what lately was enough */
-#define HT_PC_ENTRIES	      512  /* of a scratch buffer's pc cache; a power of two */
-#define HT_RANGES_PER_PROCESS 8192 /* executable mappings; two sets of them a process */
-#define HT_THREAD_SLOTS	      4096 /* a power of two */
+#define HT_STACK_BYTES	      8192  /* of user stack, read at once at most */
+#define HT_STACK_SLACK	      128   /* bytes read beyond what lately was enough */
+#define HT_PC_ENTRIES	      512   /* of a scratch buffer's pc cache; a power of two */
+#define HT_RANGES_PER_PROCESS 8192  /* executable mappings, one set of them a process */
+#define HT_RANGES_MAX	      65536 /* of all sets, those included that are being given up */
+#define HT_THREAD_SLOTS	      4096  /* a power of two */
 
 enum ht_domain {
 	HT_DOMAIN_HEAP = 0,
@@ -82,9 +83,18 @@ struct ht_process {
 	__u64 max_bytes;     /* nor those above */
 	__u32 thread;	     /* nor those of other threads; 0 is none */
 	__u32 module;	     /* nor those from other modules; the id + 1, 0 is none */
+	__u32 origin;	     /* enum ht_origin */
+	__u32 ended;	     /* it runs another program now, which has another slot */
+	/* Written by the loader. */
+	__u32 follow;	   /* children that it forks are traced as well */
+	__u32 awaits_exec; /* it is a process that will become a traced command */
+	__u32 known;	   /* the loader has taken note of it */
 	/* Of no matter to programs. */
-	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
 	__u32 mode;	  /* enum ht_mode */
+	__u64 start_time; /* clock ticks after boot, /proc/PID/stat field 22: tells a reused pid */
+	__u32 relink;	  /* it began by exec of a thread that was not the first one */
+	__u32 pid;	  /* as the loader sees it: in its pid namespace; 0: it does not */
+	__u32 origin_slot; /* of the process that forked it, or of the program that ran in it before */
 	/* On their own cache line: the one place that every event of a process writes. */
 	__u64 live_bytes __attribute__((aligned(64)));
 	__u64 peak_live_bytes;
@@ -92,8 +102,15 @@ struct ht_process {
 };
 _Static_assert(sizeof(struct ht_process) == 192, "process record is three cache lines");
 
+/* How a process came to its slot. */
+enum ht_origin {
+	HT_ORIGIN_LOADER = 0,
+	HT_ORIGIN_FORK, /* it goes on in its parent's image: its first frees may be of inherited blocks */
+	HT_ORIGIN_EXEC,
+};
+
 /* A place of the direct-mapped table in front of the hash from tgid to slot. */
-#define HT_TGID_PLACES 1024 /* a power of two */
+#define HT_TGID_PLACES 4096 /* a power of two */
 struct ht_tgid {
 	__u32 tgid; /* 0: none */
 	__u32 slot;
@@ -106,8 +123,9 @@ _Static_assert(sizeof(struct ht_tgid) == 16, "place of a tgid");
 struct ht_thread_id {
 	__u32 tgid;
 	__u32 tid;
+	__u32 level; /* of its own pid namespace; 0 is the initial one */
 };
-_Static_assert(sizeof(struct ht_thread_id) == 8, "ids of a thread");
+_Static_assert(sizeof(struct ht_thread_id) == 12, "ids of a thread");
 
 struct ht_process_counters {
 	__u64 started;		   /* allocating calls that were let through to their return */
@@ -174,15 +192,23 @@ struct ht_unwind_line {
 	__u32 words[HT_UNWIND_LINE_WORDS];
 };
 
-/* Where a pending return probe of ours may stand: hash, runtime address -> the module's text. */
-struct ht_planned_key {
-	__u64 address;
-	__u32 slot;
+/* Where a pending return probe of ours may stand, whatever the process: the keys of a hash. */
+struct ht_planned {
+	__u64 address; /* in the module's ELF address space */
+	__u32 module;
 	__u32 reserved;
 };
-struct ht_planned {
-	__u64 text_start;
-	__u64 text_end;
+
+/*
+ * The cookie of a probe: role : 8 | words that it stands below the entry : 8 | file : 16 | for all : 1.
+ * Files that are linked are numbered; a link is for one process or for all.
+ */
+#define HT_COOKIE_FILE_SHIFT	16
+#define HT_COOKIE_FOR_ALL_SHIFT 32
+#define HT_LINKED_FILES		1024
+struct ht_linked {
+	__u32 module;
+	__u32 for_all; /* which of its links counts */
 };
 
 /* --- stacks and sites ------------------------------------------------------------------------ */
@@ -367,12 +393,23 @@ struct ht_control {
 	__u32 next_chunk;
 	__u32 pressure_told; /* segments there were when the loader was last asked for one */
 	__u32 segments;	     /* of the live table, in use; written by the loader */
+	__u32 check_links;   /* an event may come through two links: bpf/accept.h */
+	__u32 slot_mask;     /* of the ring of free slots; their number, a power of two, less one */
+	/*
+	 * Free slots lie in a ring: the loader adds at `given`, which only it writes; both halves take
+	 * at `taken`. The records of free slots are zero but for their number.
+	 */
+	__u32 pid_level; /* of the loader's pid namespace */
+	__u64 slots_given;
+	__u64 slots_taken;
+	__u64 processes_missed; /* forked or begun by exec when no slot was free: not traced */
 };
-_Static_assert(sizeof(struct ht_control) == 20, "all of .data.control");
+_Static_assert(sizeof(struct ht_control) == 56, "all of .data.control");
 
 enum ht_message_kind {
 	HT_MESSAGE_LIVE_PRESSURE = 1, /* the newest segment of the live table fills up */
-	HT_MESSAGE_ALARM, /* a process costs more than the loader allowed: ht_pulse.alarm_at */
+	HT_MESSAGE_PROCESSES, /* there are processes in `processes` that the loader does not know */
+	HT_MESSAGE_ALARM,     /* a process costs more than the loader allowed: ht_pulse.alarm_at */
 };
 
 /* Tests: what a stack was taken from, for another unwinder to look at. */

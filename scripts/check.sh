@@ -138,16 +138,21 @@ suite "e2e: recordings, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" ba
 suite "e2e: sandbox" bats tests/e2e/sandbox.bats
 suite "e2e: symbols" bats tests/e2e/symbols.bats
 suite "e2e: neighbours" bats tests/e2e/neighbours.bats
+suite "e2e: many targets" bats tests/e2e/targets.bats
+suite "e2e: many targets under a budget" bats tests/e2e/targets_auto.bats
+suite "e2e: containers" bats tests/e2e/containers.bats
 suite "e2e: real programs" env CYCLES="$([ -n "$full" ] && echo 20 || echo 8)" bats tests/e2e/programs.bats
 suite "e2e: whole stacks" bats tests/e2e/stacks.bats
 for kind in multi perf; do
 	suite "e2e: exactness, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/exact.bats
 	suite "e2e: hazards, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/hazards.bats
+	suite "e2e: many targets, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/targets.bats
 done
 suite "e2e: kill -9 of heaptap" bats tests/e2e/kill.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
 suite "e2e: exactness, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/exact.bats
+suite "e2e: many targets, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/targets.bats
 suite "e2e: growth, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/growth.bats
 suite "e2e: hazards, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/hazards.bats
 wait "$beside_pid"

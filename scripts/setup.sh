@@ -16,7 +16,8 @@ if [ "${1:-}" = --tests ]; then
 	# Programs that the tests trace or use, and that may have come from elsewhere: a package only where the
 	# command is missing.
 	commands="redis-server:redis-server redis-benchmark:redis-tools nginx:nginx-light wrk:wrk
-		sqlite3:sqlite3 go:golang-go git:git gdb:gdb strace:strace java:default-jdk-headless node:nodejs"
+		sqlite3:sqlite3 go:golang-go git:git gdb:gdb strace:strace java:default-jdk-headless node:nodejs
+		busybox:busybox-static musl-gcc:musl-tools curl:curl"
 fi
 
 missing=""

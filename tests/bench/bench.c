@@ -70,6 +70,7 @@ static const struct section {
 	{ "pairs", bench_pairs },
 	{ "attach", bench_attach },
 	{ "tables", bench_tables },
+	{ "targets", bench_targets },
 	{ "parser", bench_parser },
 	{ "symbols", bench_symbols },
 	{ "growth", bench_growth },
@@ -113,7 +114,7 @@ static const char usage[] =
 	"usage: bench [--rounds 30] [--pairs 5000] [--batches 5] [--depths 5,20,50] [--size 64]\n"
 	"             [--attaches 10] [--heaptap build/heaptap] [--other HEAPTAP] [--best] "
 	"[--quick]\n"
-	"             [--only pairs,attach,tables,parser,symbols,growth,auto,curve]\n";
+	"             [--only pairs,attach,tables,targets,parser,symbols,growth,auto,curve]\n";
 
 static int parse_number(
 	const char *text, unsigned long low, unsigned long high, unsigned long *number)

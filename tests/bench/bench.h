@@ -29,6 +29,7 @@ struct bench_opts {
 int bench_pairs(const struct bench_opts *opts);
 int bench_attach(const struct bench_opts *opts);
 int bench_tables(const struct bench_opts *opts);
+int bench_targets(const struct bench_opts *opts);
 int bench_parser(const struct bench_opts *opts);
 int bench_symbols(const struct bench_opts *opts);
 int bench_growth(const struct bench_opts *opts);

@@ -17,7 +17,7 @@
 #include "bench.h"
 #include "tracer.h"
 
-#define ARMED_LINE  "heaptap: armed pid="
+#define ARMED_LINE  "heaptap: armed "
 #define ARM_WAIT_NS (30 * 1000000000ull)
 #define END_WAIT_NS (30 * 1000000000ull)
 
@@ -115,12 +115,18 @@ static int start(struct tracer *tracer, const char *path, pid_t target, const ch
 	char pid[16];
 	const char *const argv[] = { path, "leaks", "-p", pid, "--mode", mode, "--every", "3600s",
 		"-q", "--json", extra, value, NULL };
+
+	snprintf(pid, sizeof(pid), "%d", target);
+	return tracer_start_command(tracer, argv, armed_ns);
+}
+
+int tracer_start_command(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns)
+{
 	struct tracer made = TRACER_INIT;
 	uint64_t start_ns, armed_at_ns = 0;
 	int pipe_fds[2];
 	int rc;
 
-	snprintf(pid, sizeof(pid), "%d", target);
 	made.out_fd = memfd_create("heaptap-report", MFD_CLOEXEC);
 	if (made.out_fd < 0 || pipe2(pipe_fds, O_CLOEXEC)) {
 		rc = bench_err(-errno, "pipes to the tracer: %m");

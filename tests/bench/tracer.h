@@ -22,6 +22,8 @@ struct tracer {
 int tracer_start(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	const char *link, uint64_t *armed_ns);
 
+/* The same with all arguments, the path first. */
+int tracer_start_command(struct tracer *tracer, const char *const argv[], uint64_t *armed_ns);
 /* The same with one option more and its value; NULL: without. */
 int tracer_start_with(struct tracer *tracer, const char *path, pid_t target, const char *mode,
 	const char *option, const char *value);

@@ -161,7 +161,10 @@ wait_report() {
 	started "$WL_PID"
 	sleep 0.3
 	watch --every 1h --budget 0.1
-	wait_line "$HT_ERR" 'runs another program' "$HT_PID"
+	until [[ $(<"/proc/$WL_PID/comm") == sleep ]]; do
+		kill -0 "$WL_PID" "$HT_PID"
+		sleep 0.05
+	done
 	sleep 0.7
 	detach
 	jq -se 'any(.[]; .ended == "target_exec" and .mode.name == "windows")' "$HT_OUT"

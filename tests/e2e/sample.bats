@@ -79,7 +79,7 @@ pooled() {
 	attach --mode sample --sample 64K
 	trace_to_the_end
 	last '.mode.name == "sample" and .mode.sample_bytes == 65536 and .mode.why == "asked for"
-		and .mode.budget == null and .mode.windows == null'
+		and .mode.budget == null and .mode.windows == null and .mode.reach == "targets"'
 	last '.totals | .failed_count == null and .untracked_frees == null'
 	last '.health.events == null'
 	last '.stacks | length > 0 and all(.temporary_count == null and .failed_count == null)'

@@ -283,6 +283,8 @@ struct world {
 	struct symbolizer *symbols;
 	struct report_figures figures;
 	struct leaks_report report;
+	uint32_t allocator;
+	struct report_target target;
 };
 
 static const char hostile[] = "\x1b[31m\x1b]0;title\x07\r\n\x7f\b\"\\";
@@ -357,7 +359,10 @@ static void world_init(struct world *w, const char *comm, const char *path)
 	assert_int_equal(leaks_select(s, LEAKS_AGED, 0, &w->selection), 0);
 	w->symbols = symbolizer_new();
 	assert_non_null(w->symbols);
-	w->report = (struct leaks_report){ .process = &w->process,
+	w->allocator = 1; /* the C library */
+	w->target = (struct report_target){ &w->process, &w->allocator, 1 };
+	w->report = (struct leaks_report){ .targets = &w->target,
+		.target_count = 1,
 		.profile = &w->profile,
 		.snapshot = s,
 		.symbols = w->symbols,

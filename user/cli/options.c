@@ -70,12 +70,36 @@ static int bad_value(const struct option *o, const char *text, int error)
 		return err(-EINVAL, "--%s: '%s' is not one of %s", o->name, text, o->argument);
 	case OPTION_PID:
 		return err(-EINVAL, "-%c: '%s' is not the id of one process", o->letter, text);
+	case OPTION_PIDS:
+		return err(-EINVAL,
+			"-%c: '%s' is not the id of a process, nor a list such as 12,34 of at "
+			"most %d",
+			o->letter, text, PID_LIST_MAX);
 	default:
 		if (error != -ERANGE)
 			return err(-EINVAL, "--%s: '%s' is not a number", o->name, text);
 		return err(-EINVAL, "--%s: '%s' is out of range: from %s to %s", o->name, text,
 			format_count(low, o->low), format_count(high, o->high));
 	}
+}
+
+static int add_pids(struct pid_list *list, const char *text)
+{
+	char word[16];
+
+	for (const char *end; *text || list->count == 0; text = *end ? end + 1 : end) {
+		uint64_t number = 0;
+
+		end = strchrnul(text, ',');
+		if (end - text >= (ptrdiff_t)sizeof(word) || list->count == PID_LIST_MAX ||
+			(*end && !end[1]))
+			return -EINVAL;
+		snprintf(word, sizeof(word), "%.*s", (int)(end - text), text);
+		if (parse_number(word, 1, INT32_MAX, &number))
+			return -EINVAL;
+		list->all[list->count++] = (pid_t)number;
+	}
+	return 0;
 }
 
 static int set_value(const struct option *o, const char *text, void *values)
@@ -120,6 +144,9 @@ static int set_value(const struct option *o, const char *text, void *values)
 		break;
 	case OPTION_PID:
 		error = parse_number(text, 1, INT32_MAX, &number);
+		break;
+	case OPTION_PIDS:
+		error = *text ? add_pids((struct pid_list *)(void *)place, text) : -EINVAL;
 		break;
 	case OPTION_NUMBER:
 		error = parse_number(text, o->low, o->high, &number);

@@ -6,17 +6,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum option_kind {
 	OPTION_FLAG,	 /* bool */
 	OPTION_COUNT,	 /* int, one more each time: -v -v */
 	OPTION_PID,	 /* pid_t as uint64_t */
+	OPTION_PIDS,	 /* struct pid_list: 12 or 12,34; again for more */
 	OPTION_NUMBER,	 /* uint64_t in [low, high] */
 	OPTION_DURATION, /* uint64_t, ns, in [low, high] */
 	OPTION_SIZE,	 /* uint64_t, bytes, in [low, high] */
 	OPTION_PERCENT,	 /* uint64_t, parts in a million, in [low, high] */
 	OPTION_TEXT,	 /* const char *, not empty */
 	OPTION_CHOICE,	 /* int, index in the choices, "a|b|c" */
+};
+
+#define PID_LIST_MAX 1024
+struct pid_list {
+	pid_t all[PID_LIST_MAX];
+	size_t count;
 };
 
 struct option {

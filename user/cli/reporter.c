@@ -17,12 +17,21 @@ struct new_module {
 	int fd; /* -1: could not be opened */
 };
 
-/* A program image that reports are about: the thread's, but for the count of its users. */
+/* What the reports of one session refer to: the thread's, but for the count of its users. */
 struct subject {
-	struct process process; /* who it is; not opened */
 	struct profile profile;
 	struct symbolizer *symbols;
 	uint32_t users; /* jobs, and the reporter while it is the latest; under the lock */
+};
+
+/* A target's part of a job. */
+struct item {
+	struct process process; /* who it is; not opened */
+	uint32_t slot;
+	uint32_t *allocators; /* modules */
+	uint32_t allocator_count;
+	struct snapshot snapshot;
+	struct report_figures figures;
 };
 
 struct job {
@@ -32,9 +41,11 @@ struct job {
 	struct profile news;
 	struct new_module *modules;
 	uint32_t module_count;
-	struct snapshot snapshot;
+	struct item *items;
+	uint32_t item_count;
+	bool together; /* also a report of all of them */
 	struct report_figures figures;
-	struct buffer text; /* the report */
+	struct buffer text; /* the reports */
 	int error;
 };
 
@@ -91,7 +102,6 @@ static void subject_release(struct reporter *r, struct subject *subject)
 		return;
 	symbolizer_free(subject->symbols);
 	profile_release(&subject->profile);
-	process_close(&subject->process);
 	free(subject);
 }
 
@@ -107,68 +117,121 @@ static void job_free(struct reporter *r, struct job *job)
 			close(job->modules[i].fd);
 	}
 	free(job->modules);
-	snapshot_release(&job->snapshot);
+	for (uint32_t i = 0; i < job->item_count; i++) {
+		process_close(&job->items[i].process);
+		free(job->items[i].allocators);
+		snapshot_release(&job->items[i].snapshot);
+	}
+	free(job->items);
 	buffer_release(&job->text);
 	free(job);
 }
 
 /* --- the thread ------------------------------------------------------------------------------- */
 
-static int add_names(struct job *job, const struct leaks_selection *selection)
+static int set_modules(struct job *job)
 {
-	const struct profile *p = &job->subject->profile;
 	struct symbolizer *symbols = job->subject->symbols;
-	struct buffer frames CLEANUP_BUFFER = { 0 };
-	int error;
 
 	for (uint32_t i = 0; i < job->module_count; i++) {
 		const struct new_module *m = &job->modules[i];
+		int error = symbolizer_set_module(symbols, m->id, m->path, m->fd);
 
-		error = symbolizer_set_module(symbols, m->id, m->path, m->fd);
 		if (error)
 			return error;
 	}
+	for (uint32_t i = 0; i < job->item_count; i++) {
+		int error = symbolizer_set_owner(
+			symbols, job->items[i].slot, job->items[i].process.pid);
+
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+static int add_names(struct subject *subject, const struct snapshot *snapshot,
+	const struct leaks_selection *selection)
+{
+	const struct profile *p = &subject->profile;
+	struct buffer frames CLEANUP_BUFFER = { 0 };
+	int error;
+
 	for (uint32_t i = 0; i < selection->count; i++) {
 		const struct profile_stack *s =
-			&p->stacks[job->snapshot.sites[selection->sites[i]].stack];
+			&p->stacks[snapshot->sites[selection->sites[i]].stack];
 
 		buffer_append(
 			&frames, p->frames + s->first_frame, s->frame_count * sizeof(*p->frames));
 	}
 	if (buffer_failed(&frames))
 		return -ENOMEM;
-	error = symbolizer_add(
-		symbols, (const uint64_t *)(void *)frames.data, frames.length / sizeof(uint64_t));
+	error = symbolizer_add(subject->symbols, (const uint64_t *)(void *)frames.data,
+		frames.length / sizeof(uint64_t));
 	return error == -ECANCELED ? 0 : error;
 }
 
-static int make_report(const struct report_form *form, struct job *job)
+static int render(const struct report_form *form, struct job *job, struct leaks_report *report,
+	const struct snapshot *snapshot)
 {
 	struct leaks_selection selection CLEANUP(leaks_release) = { 0 };
-	struct subject *subject = job->subject;
-	int error = profile_append(&subject->profile, &job->news);
+	int error = leaks_select(snapshot, snapshot->growth.counted ? LEAKS_GROWTH : form->filter,
+		form->top, &selection);
 
 	if (!error)
-		error = leaks_select(&job->snapshot,
-			job->snapshot.growth.counted ? LEAKS_GROWTH : form->filter, form->top,
-			&selection);
-	if (!error)
-		error = add_names(job, &selection);
+		error = add_names(job->subject, snapshot, &selection);
 	if (error)
 		return error;
-	struct leaks_report report = {
-		.process = &subject->process,
-		.profile = &subject->profile,
-		.snapshot = &job->snapshot,
-		.symbols = subject->symbols,
-		.selection = &selection,
-		.figures = &job->figures,
-	};
+	report->profile = &job->subject->profile;
+	report->snapshot = snapshot;
+	report->symbols = job->subject->symbols;
+	report->selection = &selection;
 	if (form->json)
-		leaks_render_json(&report, &job->text);
+		leaks_render_json(report, &job->text);
 	else
-		leaks_render_text(&report, &form->style, &job->text);
-	return buffer_failed(&job->text);
+		leaks_render_text(report, &form->style, &job->text);
+	report->selection = NULL; /* it ends here */
+	return buffer_failed(&job->text) ? -ENOMEM : 0;
+}
+
+static struct report_target target_of(const struct item *item)
+{
+	return (struct report_target){ &item->process, item->allocators, item->allocator_count };
+}
+
+static int render_together(const struct report_form *form, struct job *job)
+{
+	struct report_target *targets CLEANUP_FREE =
+		calloc(job->item_count + 1UL, sizeof(*targets));
+	struct snapshot sum CLEANUP(snapshot_release) = { 0 };
+	int error = targets ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; !error && i < job->item_count; i++) {
+		targets[i] = target_of(&job->items[i]);
+		error = snapshot_add(&sum, &job->items[i].snapshot);
+	}
+	struct leaks_report report = { .targets = targets,
+		.target_count = job->item_count,
+		.together = true,
+		.figures = &job->figures };
+	return error ? error : render(form, job, &report, &sum);
+}
+
+static int make_reports_of(const struct report_form *form, struct job *job)
+{
+	int error = profile_append(&job->subject->profile, &job->news);
+
+	if (!error)
+		error = set_modules(job);
+	for (uint32_t i = 0; !error && i < job->item_count; i++) {
+		struct report_target target = target_of(&job->items[i]);
+		struct leaks_report report = {
+			.targets = &target, .target_count = 1, .figures = &job->items[i].figures
+		};
+
+		error = render(form, job, &report, &job->items[i].snapshot);
+	}
+	return error || !job->together || !job->item_count ? error : render_together(form, job);
 }
 
 static void *make_reports(void *context)
@@ -187,7 +250,7 @@ static void *make_reports(void *context)
 		if (r->cancelled)
 			symbolizer_cancel(job->subject->symbols);
 		pthread_mutex_unlock(&r->lock);
-		job->error = make_report(&r->form, job);
+		job->error = make_reports_of(&r->form, job);
 		pthread_mutex_lock(&r->lock);
 		r->at = NULL;
 		queue_add(&r->done, job);
@@ -228,14 +291,12 @@ int reporter_begin(struct reporter *r, const struct session *session)
 	int error = -ENOMEM;
 
 	if (subject) {
-		subject->process.pidfd = -1;
 		subject->users = 1;
 		subject->symbols = symbolizer_new();
 		if (subject->symbols)
-			error = process_copy(session_process(session), &subject->process);
+			error = symbolizer_set_process(
+				subject->symbols, session_process(session)->pid);
 	}
-	if (!error)
-		error = symbolizer_set_process(subject->symbols, subject->process.pid);
 	if (error) {
 		subject_release(r, subject);
 		return err(error, "cannot prepare reports: %s", strerror(-error));
@@ -279,22 +340,61 @@ static int fill_job(struct reporter *r, const struct session *session, struct jo
 	return 0;
 }
 
-int reporter_submit(struct reporter *r, const struct session *session, struct snapshot *snapshot,
+static int fill_item(struct item *item, const struct session *session, struct reading *reading)
+{
+	const struct profile *profile = session_profile(session);
+	int error = process_copy(target_process(reading->target), &item->process);
+
+	if (error)
+		return error;
+	item->slot = target_slot(reading->target);
+	item->snapshot = reading->snapshot;
+	reading->snapshot = (struct snapshot){ 0 };
+	item->allocators = calloc(profile->module_count + 1UL, sizeof(*item->allocators));
+	if (!item->allocators)
+		return -ENOMEM;
+	for (uint32_t id = 0; id < profile->module_count; id++)
+		if (profile->modules[id].allocator && target_maps(reading->target, id))
+			item->allocators[item->allocator_count++] = id;
+	return 0;
+}
+
+static int fill_items(struct job *job, const struct session *session, struct readings *readings,
 	const struct report_figures *figures)
+{
+	job->items = calloc(readings->count + 1UL, sizeof(*job->items));
+	if (!job->items)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < readings->count; i++) {
+		struct item *item = &job->items[job->item_count++];
+		int error = fill_item(item, session, &readings->all[i]);
+
+		if (error)
+			return error;
+		item->figures = figures[i];
+	}
+	return 0;
+}
+
+int reporter_submit(struct reporter *r, const struct session *session, struct readings *readings,
+	const struct report_figures *figures, const struct report_figures *together)
 {
 	struct job *job = calloc(1, sizeof(*job));
 	int error = job ? 0 : -ENOMEM;
 
 	if (job) {
-		job->snapshot = *snapshot;
-		*snapshot = (struct snapshot){ 0 };
-		job->figures = *figures;
-		error = fill_job(r, session, job);
+		error = fill_items(job, session, readings, figures);
+		if (!error)
+			error = fill_job(r, session, job);
 	}
+	readings_release(readings);
 	if (error) {
 		job_free(r, job);
-		snapshot_release(snapshot);
 		return err(error, "cannot prepare a report: %s", strerror(-error));
+	}
+	if (together) {
+		job->together = true;
+		job->figures = *together;
 	}
 	job->subject = r->latest;
 	pthread_mutex_lock(&r->lock);

@@ -27,14 +27,14 @@ struct reporter;
 
 /* Starts the thread; it inherits the signal mask. NULL after a message. */
 struct reporter *reporter_new(const struct report_form *form);
-/* What is submitted from here on is about another program image. 0, or -ENOMEM after a message. */
+/* What is submitted from here on is about another session. 0, or -ENOMEM after a message. */
 int reporter_begin(struct reporter *r, const struct session *session);
 /*
- * Hands over a snapshot of the session begun last, and its figures; names of the report are looked up later. Takes
- * the snapshot over, also on failure. 0, or -ENOMEM after a message.
+ * Hands over readings of the session begun last, and the figures of each; `together`: of a report of all of them, or
+ * NULL. Names are looked up later. Takes the readings over, also on failure. 0, or -ENOMEM after a message.
  */
-int reporter_submit(struct reporter *r, const struct session *session, struct snapshot *snapshot,
-	const struct report_figures *figures);
+int reporter_submit(struct reporter *r, const struct session *session, struct readings *readings,
+	const struct report_figures *figures, const struct report_figures *together);
 /* Reports submitted and not yet taken. */
 uint32_t reporter_pending(const struct reporter *r);
 /* Readable once a report is ready to be taken. */

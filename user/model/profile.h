@@ -118,7 +118,9 @@ struct totals {
 	uint64_t peak_live_bytes;
 	uint64_t failed_count;
 	uint64_t untracked_frees;
-	uint64_t in_flight; /* calls that have begun and not returned */
+	uint64_t
+		untracked_inherited; /* of these, by a forked child: perhaps of its parent's blocks */
+	uint64_t in_flight;	     /* calls that have begun and not returned */
 	uint64_t
 		truncated_count; /* of the allocations: those whose stack does not reach its root */
 	struct variances variance;
@@ -185,6 +187,11 @@ int snapshot_reserve(struct snapshot *s, uint32_t site_count, bool sampled);
 /* The errors of a site's figures: zeros where nothing was sampled. */
 const struct site_estimates *snapshot_estimates(
 	const struct snapshot *s, const struct site_figures *f);
+/*
+ * Adds the figures of another target of the same profile: sites of one stack become one. The moment and the rules are
+ * those of the first. Its peak says nothing. 0 or -ENOMEM.
+ */
+int snapshot_add(struct snapshot *sum, const struct snapshot *s);
 void snapshot_release(struct snapshot *s);
 
 #endif

@@ -7,23 +7,22 @@
 #include "../base/clock.h"
 #include "../model/estimate.h"
 
-static void target(struct json *j, const struct leaks_report *r)
+static void target(struct json *j, const char *key, const struct leaks_report *r,
+	const struct report_target *t)
 {
-	const struct process *p = r->process;
+	const struct process *p = t->process;
 	char time[CLOCK_TEXT];
 
-	json_open(j, "target", '{');
+	json_open(j, key, '{');
 	json_uint(j, "pid", (uint64_t)p->pid);
 	json_string(j, "comm", p->comm);
 	json_string(j, "exe", p->exe);
 	json_string(j, "cgroup", p->cgroup);
 	json_string(j, "start_time", clock_format(time, p->start_realtime_ns));
 	json_open(j, "allocators", '[');
-	for (uint32_t i = 0; i < r->profile->module_count; i++) {
-		const struct profile_module *m = &r->profile->modules[i];
+	for (uint32_t i = 0; i < t->allocator_count; i++) {
+		const struct profile_module *m = &r->profile->modules[t->allocators[i]];
 
-		if (!m->allocator)
-			continue;
 		json_open(j, NULL, '{');
 		json_string(j, "name", m->allocator);
 		json_string(j, "module", m->path);
@@ -32,6 +31,18 @@ static void target(struct json *j, const struct leaks_report *r)
 	}
 	json_close(j, ']');
 	json_close(j, '}');
+}
+
+static void targets(struct json *j, const struct leaks_report *r)
+{
+	if (!r->together) {
+		target(j, "target", r, r->targets);
+		return;
+	}
+	json_open(j, "targets", '[');
+	for (uint32_t i = 0; i < r->target_count; i++)
+		target(j, NULL, r, &r->targets[i]);
+	json_close(j, ']');
 }
 
 /* A figure and, when it is an estimate, its standard error. */
@@ -98,14 +109,14 @@ static void no_totals(struct json *j)
 	static const char *const blocks[] = { "alloc_count", "alloc_bytes", "free_count",
 		"free_bytes", "live_count", "live_bytes", "aged_count", "aged_bytes", "lost_count",
 		"lost_bytes", "peak_live_bytes", "survived_count", "survived_bytes", "failed_count",
-		"untracked_frees", "in_flight" };
+		"untracked_frees", "untracked_inherited", "in_flight" };
 
 	json_open(j, "totals", '{');
 	unknown(j, blocks, ARRAY_SIZE(blocks));
 	json_close(j, '}');
 }
 
-static void totals(struct json *j, const struct snapshot *s)
+static void totals(struct json *j, const struct snapshot *s, bool together)
 {
 	const struct totals *t = &s->totals;
 	const struct variances *v = &t->variance;
@@ -122,12 +133,15 @@ static void totals(struct json *j, const struct snapshot *s)
 	/* Of these sums, and of the peak, the error is not kept: no number, so null. */
 	figure(j, s->sampled, "lost_count", t->lost_count, NAN);
 	figure(j, s->sampled, "lost_bytes", t->lost_bytes, NAN);
-	figure_if(j, s, !s->windowed, "peak_live_bytes", t->peak_live_bytes, NAN);
+	/* The highest of a sum is not the sum of the highest. */
+	figure_if(j, s, !s->windowed && !together, "peak_live_bytes", t->peak_live_bytes, NAN);
 	uint_if(j, s->windowed, "survived_count", t->survived_count);
 	uint_if(j, s->windowed, "survived_bytes", t->survived_bytes);
 	uint_if(j, !s->sampled, "failed_count", t->failed_count);
 	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "untracked_frees",
 		t->untracked_frees);
+	uint_if(j, !s->sampled && !s->filtered && !s->windowed, "untracked_inherited",
+		t->untracked_inherited);
 	json_uint(j, "in_flight", t->in_flight);
 	if (s->sampled || s->windowed)
 		samples(j, &t->samples);
@@ -164,7 +178,7 @@ static void overhead(struct json *j, const struct mode_figures *m)
 	json_double(j, "overhead_cpu", own_s > 0 ? m->overhead_s / own_s : NAN, 4);
 }
 
-static void health(struct json *j, const struct snapshot *s)
+static void health(struct json *j, const struct snapshot *s, uint64_t missed_processes)
 {
 #define KEY(name, key, what, remedy) key,
 	static const char *const lost[] = { HT_LOST(KEY) };
@@ -183,6 +197,7 @@ static void health(struct json *j, const struct snapshot *s)
 			: 0,
 		4);
 	json_uint(j, "missed_events", s->missed_events);
+	json_uint(j, "missed_processes", missed_processes);
 	json_double(j, "read_s", s->read_s, 6);
 	json_uint(j, "removed_probes", s->removed_probes);
 	json_uint(j, "abandoned_calls", s->abandoned_calls);
@@ -359,6 +374,7 @@ static void mode(struct json *j, const struct leaks_report *r)
 		: r->snapshot->windowed	    ? "windows do not see what becomes of blocks"
 					    : NULL);
 	json_string(j, "link", r->figures->link);
+	json_string(j, "reach", r->figures->for_all ? "all" : "targets");
 	positive(j, "budget", m->budget, 6);
 	json_double(j, "figures_s", m->figures_s, 3);
 	uint_if(j, r->snapshot->windowed, "windows", m->windows);
@@ -380,22 +396,22 @@ void leaks_render_json(const struct leaks_report *r, struct buffer *out)
 	json_open(j, NULL, '{');
 	json_string(j, "schema", "heaptap/1");
 	json_string(j, "kind", "leaks");
-	json_string(j, "scope", "process");
+	json_string(j, "scope", r->together ? "all" : "process");
 	json_string(j, "time", clock_format(time, r->snapshot->realtime_ns));
 	json_double(j, "elapsed_s", r->figures->elapsed_s, 3);
 	json_double(j, "interval_s", r->figures->interval_s, 3);
 	json_double(j, "min_age_s", r->snapshot->min_age_s, 3);
 	json_string(j, "ended", r->figures->ended);
-	target(j, r);
+	targets(j, r);
 	mode(j, r);
 	filters(j, r->snapshot);
 	if (r->snapshot->growth.counted || saw_nothing(r->snapshot))
 		no_totals(j);
 	else
-		totals(j, r->snapshot);
+		totals(j, r->snapshot, r->together);
 	if (r->snapshot->growth.counted || r->snapshot->trend.counted)
 		growth_render_json(j, r);
-	health(j, r->snapshot);
+	health(j, r->snapshot, r->figures->missed_processes);
 	surroundings(j, r);
 	json_open(j, "stacks", '[');
 	for (uint32_t i = 0; i < r->selection->count; i++)

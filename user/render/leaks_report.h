@@ -17,10 +17,20 @@ struct report_figures {
 	double interval_s; /* since the report before */
 	const char *ended; /* NULL: it goes on; else why it ended, as in JSON; a constant */
 	const char *link;  /* how probes are attached; a constant */
+	bool for_all;	   /* they reach processes that are no targets, which pay for them too */
+	uint64_t missed_processes; /* that should have been followed, and were not */
+};
+
+struct report_target {
+	const struct process *process;
+	const uint32_t *allocators; /* modules of the profile */
+	uint32_t allocator_count;
 };
 
 struct leaks_report {
-	const struct process *process;
+	const struct report_target *targets; /* one, unless it is of all together */
+	uint32_t target_count;
+	bool together;
 	const struct profile *profile;
 	const struct snapshot *snapshot;
 	const struct symbolizer *symbols;

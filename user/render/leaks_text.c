@@ -49,27 +49,34 @@ static void bytes_in_blocks(const struct printer *p, uint64_t bytes, double byte
 	error_count(p, count_variance);
 }
 
+/* Targets together have no scale in common. */
+static const char *scale_text(char text[UNITS_TEXT], double scale)
+{
+	snprintf(text, UNITS_TEXT, "%.3g", scale);
+	return scale > 0 ? text : "what each of them needs";
+}
+
 /* What tracing costs the process, and why events are counted in this way. */
 static void mode(const struct printer *p)
 {
 	const struct mode_figures *m = &p->report->snapshot->mode;
 	double own_s = m->cpu_s - m->overhead_s, share;
-	char text[UNITS_TEXT], other[UNITS_TEXT];
+	char text[UNITS_TEXT], other[UNITS_TEXT], scale[UNITS_TEXT];
 
 	if (p->report->snapshot->windowed)
 		buffer_format(p->out,
 			"  windows    %s of the last %s seen, in %u windows; figures are scaled up "
-			"from them, by %s%.3g; live blocks are not known\n",
+			"from them, by %s%s; live blocks are not known\n",
 			format_duration(text, m->coverage * m->figures_s),
 			format_duration(other, m->figures_s), m->windows,
-			m->rough ? "very roughly " : "", m->scale);
+			m->rough ? "very roughly " : "", scale_text(scale, m->scale));
 	buffer_text(p->out, "  overhead   ");
 	share = own_s > 0 ? 100 * m->overhead_s / own_s : 0;
 	if (m->overhead_s >= 0 && (own_s > 0 || !m->overhead_s))
 		buffer_format(p->out,
-			share < 10 ? "%.2g %% of the CPU time of the process; "
-				   : "%.0f %% of the CPU time of the process; ",
-			share);
+			share < 10 ? "%.2g %% of the CPU time of the process%s; "
+				   : "%.0f %% of the CPU time of the process%s; ",
+			share, p->report->together ? "es" : "");
 	else
 		buffer_text(p->out, "not known; ");
 	buffer_format(p->out, "%s\n", m->why);
@@ -112,15 +119,28 @@ static void rules(const struct printer *p)
 
 static void allocators(const struct printer *p)
 {
-	const struct profile *profile = p->report->profile;
-	bool first = true;
+	const struct report_target *t = p->report->targets;
 
-	for (uint32_t i = 0; i < profile->module_count; i++) {
-		if (!profile->modules[i].allocator)
-			continue;
-		buffer_format(p->out, "%s%s", first ? "" : "+", profile->modules[i].allocator);
-		first = false;
+	for (uint32_t i = 0; i < t->allocator_count; i++)
+		buffer_format(p->out, "%s%s", i ? "+" : "",
+			p->report->profile->modules[t->allocators[i]].allocator);
+	if (!t->allocator_count)
+		buffer_text(p->out, "none");
+}
+
+static void subject(const struct printer *p)
+{
+	const struct leaks_report *r = p->report;
+
+	paint(p, BOLD);
+	if (r->together) {
+		buffer_format(p->out, "leaks of %u processes together", r->target_count);
+	} else {
+		buffer_format(p->out, "leaks of pid %d (", r->targets->process->pid);
+		clean(p, r->targets->process->comm);
+		buffer_text(p->out, ")");
 	}
+	paint(p, PLAIN);
 }
 
 static void heading(const struct printer *p)
@@ -128,15 +148,13 @@ static void heading(const struct printer *p)
 	const struct leaks_report *r = p->report;
 	char elapsed[UNITS_TEXT], time[CLOCK_TEXT];
 
-	paint(p, BOLD);
-	buffer_format(p->out, "leaks of pid %d (", r->process->pid);
-	clean(p, r->process->comm);
-	buffer_text(p->out, ")");
-	paint(p, PLAIN);
+	subject(p);
 	buffer_format(p->out, "  mode %s", r->snapshot->mode.name);
-	if (!r->snapshot->growth.counted) {
-		if (p->style->link)
-			buffer_format(p->out, " by %s links", r->figures->link);
+	if (p->style->link && !r->snapshot->growth.counted)
+		buffer_format(p->out, " by %s links", r->figures->link);
+	if (r->figures->for_all)
+		buffer_text(p->out, ", probes in all processes");
+	if (!r->together && !r->snapshot->growth.counted) {
 		buffer_text(p->out, "  allocator ");
 		allocators(p);
 	}
@@ -178,7 +196,9 @@ static void figures(const struct printer *p)
 		buffer_text(p->out, "  live       ");
 		bytes_in_blocks(p, t->live_bytes, t->variance.live_bytes, t->live_count,
 			t->variance.live_count);
-		buffer_format(p->out, " blocks, peak %s", format_bytes(a, t->peak_live_bytes));
+		buffer_text(p->out, " blocks");
+		if (!r->together)
+			buffer_format(p->out, ", peak %s", format_bytes(a, t->peak_live_bytes));
 	}
 	if (r->figures->memory.rss >= 0)
 		buffer_format(
@@ -261,6 +281,9 @@ static void losses(const struct printer *p)
 		buffer_format(p->out,
 			"; %u probes taken out by a debugger: their events are missing",
 			s->removed_probes);
+	if (p->report->figures->missed_processes)
+		buffer_format(p->out, "; %s processes came that were not followed",
+			format_count(a, p->report->figures->missed_processes));
 	if (s->abandoned_calls)
 		buffer_format(
 			p->out, "; %s calls never returned", format_count(a, s->abandoned_calls));

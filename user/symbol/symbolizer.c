@@ -23,9 +23,12 @@ struct known_module {
 	bool searched; /* for its separate files */
 };
 
-/* The JIT's own names of raw frames. */
+/* The JIT's own names of raw frames, by a process. */
 struct jit {
-	int root; /* of the process; -1: none */
+	uint32_t slot;
+	pid_t pid;
+	uint32_t turn; /* of the slot: which process has it */
+	int root;      /* of the process; -1: none */
 	struct perfmap_owner owner;
 	struct stat seen;     /* the map as it was read last */
 	uint32_t version;     /* one more each time that it has changed */
@@ -48,7 +51,9 @@ struct symbolizer {
 	struct known_module *modules;
 	uint32_t module_count;
 	struct debugfile_finder finder;
-	struct jit jit;
+	struct jit *jits; /* the first is of all slots that have none of their own */
+	uint32_t jit_count;
+	uint32_t turns;
 	atomic_bool cancelled;
 };
 
@@ -58,11 +63,14 @@ struct symbolizer *symbolizer_new(void)
 
 	if (!s)
 		return NULL;
-	s->jit.root = -1;
-	if (debugfile_open(&s->finder, 0, &s->cancelled)) {
+	s->jits = calloc(1, sizeof(*s->jits));
+	if (!s->jits || debugfile_open(&s->finder, 0, &s->cancelled)) {
+		free(s->jits);
 		free(s);
 		return NULL;
 	}
+	s->jits[0].root = -1;
+	s->jit_count = 1;
 	return s;
 }
 
@@ -81,8 +89,11 @@ void symbolizer_free(struct symbolizer *s)
 		close_module(&s->modules[i]);
 	free(s->modules);
 	debugfile_close(&s->finder);
-	cleanup_close(&s->jit.root);
-	table_release(&s->jit.unnamed);
+	for (uint32_t i = 0; i < s->jit_count; i++) {
+		cleanup_close(&s->jits[i].root);
+		table_release(&s->jits[i].unnamed);
+	}
+	free(s->jits);
 	strings_release(&s->texts);
 	buffer_release(&s->places);
 	buffer_release(&s->levels);
@@ -97,6 +108,16 @@ void symbolizer_cancel(struct symbolizer *s)
 
 /* --- modules --------------------------------------------------------------------------------- */
 
+static void own_jit(struct symbolizer *s, struct jit *jit, pid_t pid)
+{
+	cleanup_close(&jit->root);
+	jit->root = rooted_directory(pid);
+	jit->owner = perfmap_owner_of(pid);
+	jit->pid = pid;
+	jit->turn = s->turns++;
+	jit->version++; /* what had no name may have one now */
+}
+
 int symbolizer_set_process(struct symbolizer *s, pid_t pid)
 {
 	struct debugfile_finder finder;
@@ -106,10 +127,49 @@ int symbolizer_set_process(struct symbolizer *s, pid_t pid)
 		return error;
 	debugfile_close(&s->finder);
 	s->finder = finder;
-	cleanup_close(&s->jit.root);
-	s->jit.root = rooted_directory(pid);
-	s->jit.owner = perfmap_owner_of(pid);
+	own_jit(s, &s->jits[0], pid);
 	return 0;
+}
+
+/* NULL: none has that slot. */
+static struct jit *jit_of_slot(const struct symbolizer *s, uint32_t slot)
+{
+	for (uint32_t i = 1; i < s->jit_count; i++)
+		if (s->jits[i].slot == slot)
+			return &s->jits[i];
+	return NULL;
+}
+
+int symbolizer_set_owner(struct symbolizer *s, uint32_t slot, pid_t pid)
+{
+	struct jit *jit = jit_of_slot(s, slot), *all;
+
+	if (!jit) {
+		all = realloc(s->jits, (s->jit_count + 1UL) * sizeof(*all));
+		if (!all)
+			return -ENOMEM;
+		s->jits = all;
+		jit = &all[s->jit_count++];
+		*jit = (struct jit){ .slot = slot, .root = -1 };
+	}
+	if (jit->pid != pid)
+		own_jit(s, jit, pid);
+	return 0;
+}
+
+static struct jit *jit_of_frame(const struct symbolizer *s, uint64_t frame)
+{
+	struct jit *jit = jit_of_slot(s, ht_frame_raw_slot(frame));
+
+	return jit ? jit : &s->jits[0];
+}
+
+/* Names of raw frames are of the process that has the slot now. */
+static uint64_t key_of(const struct symbolizer *s, uint64_t frame)
+{
+	if (ht_frame_tag(frame) != HT_FRAME_RAW)
+		return frame;
+	return hash_mix(frame, jit_of_frame(s, frame)->turn);
 }
 
 int symbolizer_set_module(struct symbolizer *s, uint32_t id, const char *path, int fd)
@@ -206,7 +266,7 @@ static int remember(struct symbolizer *s, uint64_t frame, const struct place *pl
 	buffer_append(&s->places, place, sizeof(*place));
 	if (buffer_failed(&s->places))
 		return -ENOMEM;
-	index = table_add(&s->by_frame, frame, &added);
+	index = table_add(&s->by_frame, key_of(s, frame), &added);
 	if (!index)
 		return -ENOMEM;
 	*index = (uint32_t)(s->places.length / sizeof(*place)) - 1;
@@ -302,7 +362,7 @@ static size_t select_new(
 		bool wanted =
 			raw ? ht_frame_tag(frames[i]) == HT_FRAME_RAW : has_module(s, frames[i]);
 
-		if (wanted && !table_find(&s->by_frame, frames[i]))
+		if (wanted && !table_find(&s->by_frame, key_of(s, frames[i])))
 			new[n++] = frames[i];
 	}
 	qsort(new, n, sizeof(*new), compare_frames);
@@ -353,7 +413,8 @@ static size_t drop_unnamed(struct jit *j, uint64_t *frames, size_t count)
 	return n;
 }
 
-static int remember_jit(struct symbolizer *s, uint64_t frame, const struct buffer *answer, size_t i)
+static int remember_jit(struct symbolizer *s, struct jit *jit, uint64_t frame,
+	const struct buffer *answer, size_t i)
 {
 	struct perfmap_answer a = { 0 };
 	struct symbol_level level = { 0 };
@@ -370,9 +431,9 @@ static int remember_jit(struct symbolizer *s, uint64_t frame, const struct buffe
 		memcpy(&a, answer->data + i * sizeof(a), sizeof(a));
 	if (!a.name_length || a.name_length > MAX_TEXT || a.name > answer->length ||
 		a.name_length > answer->length - a.name) {
-		version = table_add(&s->jit.unnamed, frame, &added);
+		version = table_add(&jit->unnamed, frame, &added);
 		if (version)
-			*version = s->jit.version;
+			*version = jit->version;
 		return version ? 0 : -ENOMEM;
 	}
 	level.function =
@@ -385,19 +446,18 @@ static int remember_jit(struct symbolizer *s, uint64_t frame, const struct buffe
 }
 
 /* Code made at run time moves, but a frame was seen not long before its name is asked for first. */
-static int add_raw(struct symbolizer *s, uint64_t *frames, size_t count)
+static int add_raw_of(struct symbolizer *s, struct jit *jit, uint64_t *frames, size_t count)
 {
 	struct buffer in CLEANUP_BUFFER = { 0 }, answer CLEANUP_BUFFER = { 0 };
-	CLEANUP_CLOSE int fd = count ? perfmap_open(s->jit.root, &s->jit.owner) : -1;
+	CLEANUP_CLOSE int fd = count ? perfmap_open(jit->root, &jit->owner) : -1;
 	struct stat now;
 
 	if (fd < 0 || fstat(fd, &now))
 		return 0;
-	if (!s->jit.version || !is_same_map(&now, &s->jit.seen))
-		s->jit.version++;
-	s->jit.seen = now;
-	/* Of several processes the addresses are not in order; there is one so far. */
-	count = drop_unnamed(&s->jit, frames, count);
+	if (!jit->version || !is_same_map(&now, &jit->seen))
+		jit->version++;
+	jit->seen = now;
+	count = drop_unnamed(jit, frames, count);
 	for (size_t i = 0; i < count; i++) {
 		uint64_t address = ht_frame_raw_address(frames[i]);
 
@@ -408,9 +468,25 @@ static int add_raw(struct symbolizer *s, uint64_t *frames, size_t count)
 	if (count && parse_file(&perfmap_parser, fd, &in, &answer))
 		debug("no names of JIT code: its map cannot be read");
 	for (size_t i = 0; i < count; i++)
-		if (remember_jit(s, frames[i], &answer, i))
+		if (remember_jit(s, jit, frames[i], &answer, i))
 			return -ENOMEM;
 	return 0;
+}
+
+/* Sorted, they are together by slot, and in each by address. */
+static int add_raw(struct symbolizer *s, uint64_t *frames, size_t count)
+{
+	size_t n;
+	int error = 0;
+
+	for (size_t i = 0; !error && i < count; i += n) {
+		uint32_t slot = ht_frame_raw_slot(frames[i]);
+
+		for (n = 1; i + n < count && ht_frame_raw_slot(frames[i + n]) == slot;)
+			n++;
+		error = add_raw_of(s, jit_of_frame(s, frames[i]), frames + i, n);
+	}
+	return error;
 }
 
 int symbolizer_add(struct symbolizer *s, const uint64_t *frames, size_t count)
@@ -427,7 +503,7 @@ int symbolizer_add(struct symbolizer *s, const uint64_t *frames, size_t count)
 struct symbol symbolizer_find(const struct symbolizer *s, uint64_t frame)
 {
 	static const struct symbol_level unknown;
-	const uint32_t *index = table_find(&s->by_frame, frame);
+	const uint32_t *index = table_find(&s->by_frame, key_of(s, frame));
 	struct symbol symbol = { .levels = &unknown, .level_count = 1 };
 	const struct place *p;
 

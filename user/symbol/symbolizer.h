@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Frames to names, cached: each address of a module is looked up once. A symbolizer belongs to one
- * program image of one process and owns all it needs, so that it can work while the process is
+ * session and owns all it needs, so that it can work while the process is
  * being watched, and after it has ended:
  *
  *   frame -> place (address, offset in the function)
@@ -47,6 +47,11 @@ void symbolizer_free(struct symbolizer *s);
  * of raw frames. To be called while the process lives: its root stays open. 0 or -errno.
  */
 int symbolizer_set_process(struct symbolizer *s, pid_t pid);
+/*
+ * Whose JIT's names raw frames of a slot have from now on, where there are several processes; as above while it lives.
+ * 0 or -ENOMEM.
+ */
+int symbolizer_set_owner(struct symbolizer *s, uint32_t slot, pid_t pid);
 
 /*
  * A module, by the id that its frames hold; ids may come in any order, each once. path: as the

@@ -3,10 +3,12 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "../base/err.h"
 #include "mapped.h"
@@ -169,6 +171,48 @@ int image_read(struct image *image, const struct process *p)
 			return err(error, "out of memory");
 	}
 	return 0;
+}
+
+/* What the mappings of a process say of a file is learnt by mapping it: stat says other numbers on some file systems. */
+static int add_mapped(struct image *image, const void *at, const struct buffer *names)
+{
+	struct buffer text CLEANUP_BUFFER = { 0 }, entries CLEANUP_BUFFER = { 0 };
+	const struct map_entry *m, *first;
+	char path[MAPPED_PATH];
+
+	if (buffer_read_file(&text, "/proc/self/maps", MAPS_LIMIT) ||
+		maps_parse((const char *)text.data, text.length, &entries))
+		return -EIO;
+	first = (const void *)entries.data;
+	for (m = first; (const uint8_t *)m < entries.data + entries.length; m++) {
+		if (m->start != (uintptr_t)at)
+			continue;
+		mapped_path(path, (const char *)text.data, m);
+		if (module_id(image, m, path) >= 0)
+			return 0;
+		return module_add(image, getpid(), first, m, path, names) < 0 ? -ENOMEM : 0;
+	}
+	return -EIO;
+}
+
+int image_add_file(struct image *image, const char *path)
+{
+	struct buffer names CLEANUP_BUFFER = { 0 };
+	CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *at;
+	int error;
+
+	if (fd < 0)
+		return err(-errno, "cannot open %s: %s", path, strerror(errno));
+	if (allocator_names(&names))
+		return err(-ENOMEM, "out of memory");
+	at = mmap(NULL, page, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		return err(-errno, "cannot map %s: %s", path, strerror(errno));
+	error = add_mapped(image, at, &names);
+	munmap(at, page);
+	return error ? err(error, "cannot look into %s", path) : 0;
 }
 
 void image_release(struct image *image)

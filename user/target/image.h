@@ -45,6 +45,11 @@ static inline const struct elf_info *module_elf(const struct module *m)
  * process has ended; -EACCES: /proc does not let us see it, -ENOMEM; each with its message.
  */
 int image_read(struct image *image, const struct process *p);
+/*
+ * A file that no process has mapped yet becomes a module, known by what the mappings of one that maps it will say.
+ * 0, or -errno after a message.
+ */
+int image_add_file(struct image *image, const char *path);
 void image_release(struct image *image);
 
 #endif

@@ -73,19 +73,24 @@ void cost_tell(const struct cost *c)
 			c->mean_ns[HT_PULSE_RETURN]);
 }
 
-static double cpu_s(const struct cost *c)
+static double cpu_s(const struct cost_process *p)
 {
 	struct timespec t;
 
-	if (!c->has_clock || clock_gettime(c->clock, &t))
+	if (!p->has_clock || clock_gettime(p->clock, &t))
 		return 0;
 	return (double)t.tv_sec + (double)t.tv_nsec / NS_PER_S;
 }
 
-void cost_set_process(struct cost *c, pid_t pid)
+void cost_begin_process(struct cost_process *p, pid_t pid, bool new)
 {
-	c->has_clock = !clock_getcpuclockid(pid, &c->clock);
-	c->cpu_before_s = cpu_s(c);
+	p->has_clock = !clock_getcpuclockid(pid, &p->clock);
+	p->cpu_before_s = new ? 0 : cpu_s(p);
+}
+
+void cost_end_process(struct cost_process *p)
+{
+	p->has_clock = false;
 }
 
 static struct cost_runs count_runs(const struct tables *t, uint32_t slot, enum ht_pulse_kind kind)
@@ -138,7 +143,7 @@ static double trap_ns(const struct cost *c, enum ht_pulse_kind kind)
 
 double cost_by_counts(const struct cost *c, const struct cost_counts *n)
 {
-	double ns = c->idle * (trap_ns(c, HT_PULSE_FREE) + IDLE_NS);
+	double ns = n->idle * (trap_ns(c, HT_PULSE_FREE) + IDLE_NS);
 
 	ns += n->entries * (trap_ns(c, HT_PULSE_ALLOC) + OWN_ALLOC + UNTIMED_NS +
 				   trap_ns(c, HT_PULSE_RETURN) + OWN_RETURN + UNTIMED_NS);
@@ -161,35 +166,60 @@ double cost_of_run(const struct cost *c, enum ht_pulse_kind kind, double assumed
 	return (trap_ns(c, kind) + UNTIMED_NS + own_ns) / NS_PER_S;
 }
 
-void cost_update(struct cost *c, const struct tables *t, uint32_t slot)
+void cost_update(struct cost *c, struct cost_process *p, const struct tables *t, uint32_t slot)
 {
-	double cpu = cpu_s(c) - c->cpu_before_s;
+	double cpu = cpu_s(p) - p->cpu_before_s, idle = count_idle(t, slot);
 
-	take_traps(c);
 	/* Once the process has gone, so has its clock. */
-	if (cpu > c->cpu_s)
-		c->cpu_s = cpu;
+	if (cpu > p->sums.cpu_s) {
+		c->sums.cpu_s += cpu - p->sums.cpu_s;
+		p->sums.cpu_s = cpu;
+	}
 	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
-		struct cost_runs now = count_runs(t, slot, kind), *seen = &c->seen[kind];
+		struct cost_runs now = count_runs(t, slot, kind), *seen = &p->sums.runs[kind];
 
-		if (now.runs > seen->runs)
-			c->mean_ns[kind] = (now.ns - seen->ns) / (now.runs - seen->runs);
+		c->sums.runs[kind].runs += now.runs - seen->runs;
+		c->sums.runs[kind].ns += now.ns - seen->ns;
 		*seen = now;
 	}
-	c->idle = count_idle(t, slot);
+	c->sums.idle += idle - p->sums.idle;
+	p->sums.idle = idle;
 }
 
-bool cost_total(const struct cost *c, struct cost_figures *f)
+void cost_settle(struct cost *c)
 {
-	*f = (struct cost_figures){ .cpu_s = c->cpu_s,
-		.overhead_s = c->idle * (trap_ns(c, HT_PULSE_FREE) + IDLE_NS) / NS_PER_S };
+	take_traps(c);
 	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
-		const struct cost_runs *r = &c->seen[kind];
+		const struct cost_runs *now = &c->sums.runs[kind];
+		struct cost_runs *before = &c->settled[kind];
+
+		if (now->runs > before->runs)
+			c->mean_ns[kind] = (now->ns - before->ns) / (now->runs - before->runs);
+		*before = *now;
+	}
+}
+
+static bool figures_of(const struct cost *c, const struct cost_sums *sums, struct cost_figures *f)
+{
+	*f = (struct cost_figures){ .cpu_s = sums->cpu_s,
+		.overhead_s = sums->idle * (trap_ns(c, HT_PULSE_FREE) + IDLE_NS) / NS_PER_S };
+	for (enum ht_pulse_kind kind = 0; kind < HT_PULSE_KINDS; kind++) {
+		const struct cost_runs *r = &sums->runs[kind];
 
 		f->runs[kind] = r->runs;
 		f->overhead_s += (r->ns + r->runs * (trap_ns(c, kind) + UNTIMED_NS)) / NS_PER_S;
 	}
 	return c->known;
+}
+
+bool cost_total(const struct cost *c, struct cost_figures *f)
+{
+	return figures_of(c, &c->sums, f);
+}
+
+bool cost_of_process(const struct cost *c, const struct cost_process *p, struct cost_figures *f)
+{
+	return figures_of(c, &p->sums, f);
 }
 
 void cost_set_alarm(const struct tables *t, uint32_t slot, uint64_t entries)

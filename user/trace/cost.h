@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What tracing costs the target, measured: the runs of our programs, each at the price of its trap and of the mean time
- * of those that were timed, against the CPU time of the process.
+ * What tracing costs the targets, measured: the runs of our programs, each at the price of its trap and of the mean time
+ * of those that were timed, against the CPU time of the processes.
  */
 #ifndef HEAPTAP_COST_H
 #define HEAPTAP_COST_H
@@ -14,11 +14,11 @@
 #include "tables.h"
 #include "trap_cost.h"
 
-/* Sums since cost_set_process(). */
+/* Sums since the beginning, of one process or of all. */
 struct cost_figures {
 	double runs[HT_PULSE_KINDS];
 	double overhead_s;
-	double cpu_s; /* of the process, overhead included */
+	double cpu_s; /* overhead included */
 };
 
 /* The share of its CPU time that a process may lose where nothing else is said. */
@@ -27,6 +27,20 @@ struct cost_figures {
 /* Runs of one kind, and what they took, as far as the timed ones tell. */
 struct cost_runs {
 	double runs, ns;
+};
+
+/* What has been counted of a process, or of all. */
+struct cost_sums {
+	struct cost_runs runs[HT_PULSE_KINDS];
+	double idle; /* traps that came to nothing */
+	double cpu_s;
+};
+
+struct cost_process {
+	clockid_t clock;
+	bool has_clock;
+	double cpu_before_s; /* when it began to be traced */
+	struct cost_sums sums;
 };
 
 struct cost {
@@ -41,13 +55,9 @@ struct cost {
 	struct trap_cost traps;
 	/* Set by the session. */
 	bool alloc_stepped, free_stepped; /* the kernel single-steps those probes */
-	clockid_t clock;
-	bool has_clock;
-	double cpu_before_s; /* of the process, when the session began */
-	struct cost_runs seen[HT_PULSE_KINDS];
+	struct cost_sums sums;		  /* of all processes, also those that have gone */
+	struct cost_runs settled[HT_PULSE_KINDS];
 	double mean_ns[HT_PULSE_KINDS]; /* of the runs that were timed last; 0: none was */
-	double idle;			/* traps that came to nothing */
-	double cpu_s;			/* of the process */
 };
 
 /* Traps cost more than on most machines, until it is known. */
@@ -56,18 +66,27 @@ void cost_assume(struct cost *c);
 void cost_start(struct cost *c, enum link_kind kind);
 /* Instead: runs are called from the kernel's own code, for next to nothing. */
 void cost_without_traps(struct cost *c);
-/* Whose time it is. */
-void cost_set_process(struct cost *c, pid_t pid);
-/* Takes in what has been since the last call. */
-void cost_update(struct cost *c, const struct tables *t, uint32_t slot);
-/* Up to the last update. False: the traps are not measured yet, or could not be, and the overhead is a guess. */
+/* Whose time it is; `new`: it has only just been forked, and all of its time counts. */
+void cost_begin_process(struct cost_process *p, pid_t pid, bool new);
+/* Takes in what has been since the last call: of each process, */
+void cost_update(struct cost *c, struct cost_process *p, const struct tables *t, uint32_t slot);
+/* and then once. */
+void cost_settle(struct cost *c);
+/* What its clock shows from here on is not its time any more. */
+void cost_end_process(struct cost_process *p);
+/*
+ * Up to the last update, of all processes or of one. False: the traps are not measured yet, or could not be, and the
+ * overhead is a guess.
+ */
 bool cost_total(const struct cost *c, struct cost_figures *f);
+bool cost_of_process(const struct cost *c, const struct cost_process *p, struct cost_figures *f);
 /* What has run, where nothing is timed. */
 struct cost_counts {
 	double entries;	 /* of allocating functions that were let through, and of these returns */
 	double declined; /* entries of those that were not */
 	double frees;
 	double frames; /* that were walked, in all */
+	double idle;   /* traps that came to nothing */
 	bool sampled;
 };
 

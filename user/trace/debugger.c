@@ -32,12 +32,12 @@ static bool probe_is_gone(
 	return !memcmp(now, file, sizeof(now));
 }
 
-static uint32_t probes_gone(const struct session *s, int memory)
+static uint32_t probes_gone(const struct session *s, const struct target *t, int memory)
 {
 	uint32_t gone = 0;
 
-	for (uint32_t r = 0; r < s->image.range_count; r++) {
-		const struct ht_range *range = &s->image.ranges[r];
+	for (uint32_t r = 0; r < t->range_count; r++) {
+		const struct ht_range *range = &t->ranges[r];
 
 		for (uint32_t i = 0; i < s->plan.count; i++) {
 			const struct plan_probe *probe = &s->plan.probes[i];
@@ -52,37 +52,38 @@ static uint32_t probes_gone(const struct session *s, int memory)
 	return gone;
 }
 
-void session_look_for_probes(struct session *s)
+void target_look_for_probes(struct session *s, struct target *t)
 {
 	char path[64];
 	uint32_t gone;
 	int memory;
 
-	if (!s->armed || process_ended(&s->process))
+	if (!s->armed || !t->known || process_ended(&t->process))
 		return;
-	snprintf(path, sizeof(path), "/proc/%d/mem", process_live_thread(&s->process));
+	snprintf(path, sizeof(path), "/proc/%d/mem", process_live_thread(&t->process));
 	memory = open(path, O_RDONLY | O_CLOEXEC);
 	if (memory < 0)
 		return;
-	gone = probes_gone(s, memory);
+	gone = probes_gone(s, t, memory);
 	close(memory);
 	/* The target may have called exec meanwhile, and has our files no more at those addresses, or without probes. */
-	if (!gone || session_after_exec(s) || process_ended(&s->process))
+	if (!gone || target_record(s, t)->ended || target_after_exec(s, t) ||
+		process_ended(&t->process))
 		return;
-	if (!s->removed_probes)
+	if (!t->removed_probes)
 		warn("%u probes are gone from the memory of pid %d: a debugger took them out with "
 		     "its "
 		     "breakpoints. What they would have counted is missing from now on; attach "
 		     "heaptap anew",
-			gone, s->process.pid);
-	if (gone > s->removed_probes)
-		s->removed_probes = gone;
+			gone, t->process.pid);
+	if (gone > t->removed_probes)
+		t->removed_probes = gone;
 }
 
-void session_warn_of_debugger(const struct session *s)
+void target_warn_of_debugger(const struct target *t)
 {
 	char comm[PROCESS_COMM];
-	pid_t debugger = process_debugger(&s->process, comm);
+	pid_t debugger = process_debugger(&t->process, comm);
 
 	/* It traces system calls, and never writes to the text. */
 	if (debugger <= 0 || !strcmp(comm, "strace"))
@@ -93,5 +94,5 @@ void session_warn_of_debugger(const struct session *s)
 	     "process once the debugger "
 	     "has left: if there is one, attach heaptap again for a moment after that, before the "
 	     "process goes on",
-		comm, debugger, s->process.pid);
+		comm, debugger, t->process.pid);
 }

@@ -79,11 +79,19 @@ static int find_maps(struct kernel *k)
 	return all && k->first && k->knobs ? 0 : -ENOENT;
 }
 
+static const char *const follow_names[KERNEL_FOLLOW] = { "follow_fork", "follow_exec",
+	"follow_exit" };
+
 static int find_programs(struct kernel *k)
 {
 	k->birth_clock = bpf_object__find_program_by_name(k->object, "birth_clock");
 	if (!k->birth_clock)
 		return -ENOENT;
+	for (int i = 0; i < KERNEL_FOLLOW; i++) {
+		k->follow[i] = bpf_object__find_program_by_name(k->object, follow_names[i]);
+		if (!k->follow[i])
+			return -ENOENT;
+	}
 	for (int i = 0; i < KERNEL_PROGRAMS; i++) {
 		const char *name = kinds[k->kind].programs[i].name;
 

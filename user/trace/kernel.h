@@ -21,6 +21,8 @@ struct bpf_program;
 	X(process_counters)                                                                        \
 	X(pulses)                                                                                  \
 	X(slot_by_tgid)                                                                            \
+	X(free_slots)                                                                              \
+	X(linked_files)                                                                            \
 	X(process_by_tgid)                                                                         \
 	X(ranges)                                                                                  \
 	X(planned)                                                                                 \
@@ -56,12 +58,15 @@ enum kernel_program {
 	KERNEL_PROGRAMS,
 };
 
+#define KERNEL_FOLLOW 3
+
 struct kernel {
 	enum link_kind kind;
 	bool for_all; /* its links cannot be for one process: some of its threads would be missed */
 	struct bpf_object *object;
 	struct bpf_program *programs[KERNEL_PROGRAMS]; /* NULL: this kind has none such */
 	struct bpf_program *birth_clock;
+	struct bpf_program *follow[KERNEL_FOLLOW]; /* of fork, exec, exit */
 	struct {
 #define KERNEL_MAP(name) struct bpf_map *name;
 		KERNEL_MAPS(KERNEL_MAP)

@@ -55,7 +55,7 @@ static void places_release(struct places *p)
 }
 
 static int places_collect(struct places *p, const struct plan *plan, uint32_t module_id,
-	const struct module *module, enum probes probes)
+	const struct module *module, enum probes probes, uint64_t tag)
 {
 	p->offsets = calloc(plan->count, sizeof(*p->offsets));
 	p->cookies = calloc(plan->count, sizeof(*p->cookies));
@@ -69,7 +69,7 @@ static int places_collect(struct places *p, const struct plan *plan, uint32_t mo
 		if (probe->returns && plan_check_return(probe, module))
 			return -EINVAL;
 		p->offsets[p->count] = probe->offset;
-		p->cookies[p->count++] = (uint64_t)probe->pushed << 8 | probe->role;
+		p->cookies[p->count++] = tag | (uint64_t)probe->pushed << 8 | probe->role;
 	}
 	return 0;
 }
@@ -205,22 +205,35 @@ static int make_links(const void *context, struct descriptors *made)
 	return error;
 }
 
-static int add_keeper(struct links *links, const struct order *order)
+static int reserve_one(struct links *links)
 {
-	struct keeper *all = realloc(links->keepers, (links->count + 1) * sizeof(*all));
-	int error;
+	struct keeper *all = realloc(links->keepers, (links->count + 1UL) * sizeof(*all));
+	struct link_owner *owners;
 
 	if (!all)
 		return -ENOMEM;
 	links->keepers = all;
-	error = keeper_start(&all[links->count], make_links, order, all, links->count);
+	owners = realloc(links->owners, (links->count + 1UL) * sizeof(*owners));
+	if (!owners)
+		return -ENOMEM;
+	links->owners = owners;
+	return 0;
+}
+
+static int add_keeper(struct links *links, const struct order *order, uint32_t module_id)
+{
+	int error = reserve_one(links);
+
 	if (!error)
-		links->count++;
+		error = keeper_start(&links->keepers[links->count], make_links, order,
+			links->keepers, links->count);
+	if (!error)
+		links->owners[links->count++] = (struct link_owner){ module_id, order->pid };
 	return error;
 }
 
 int links_attach(struct links *links, const struct kernel *kernel, const struct plan *plan,
-	uint32_t module_id, const struct module *module, pid_t pid)
+	uint32_t module_id, const struct module *module, pid_t pid, uint64_t tag)
 {
 	struct places places[MAX_PARTS] = { 0 };
 	char path[FILE_PATH];
@@ -229,12 +242,12 @@ int links_attach(struct links *links, const struct kernel *kernel, const struct 
 	int error = 0;
 
 	for (uint32_t i = 0; !error && i < kinds[kernel->kind].count; i++) {
-		error = places_collect(
-			&places[i], plan, module_id, module, kinds[kernel->kind].parts[i].probes);
+		error = places_collect(&places[i], plan, module_id, module,
+			kinds[kernel->kind].parts[i].probes, tag);
 		probes += places[i].count;
 	}
 	if (!error && probes) {
-		error = add_keeper(links, &order);
+		error = add_keeper(links, &order, module_id);
 		if (error)
 			error = attach_error(error, kernel, module, pid);
 	}
@@ -251,12 +264,60 @@ bool links_hold(const struct links *links)
 	return true;
 }
 
-void links_close(struct links *links)
+bool links_has(const struct links *links, uint32_t module_id, pid_t pid)
+{
+	for (uint32_t i = 0; i < links->count; i++)
+		if (links->owners[i].module == module_id && links->owners[i].pid == pid)
+			return true;
+	return false;
+}
+
+static int move_at(struct links *links, uint32_t i, struct links *to)
+{
+	int error = reserve_one(to);
+
+	if (error)
+		return error;
+	to->keepers[to->count] = links->keepers[i];
+	to->owners[to->count++] = links->owners[i];
+	links->count--;
+	links->keepers[i] = links->keepers[links->count];
+	links->owners[i] = links->owners[links->count];
+	return 0;
+}
+
+int links_move_process(struct links *links, pid_t pid, struct links *to)
+{
+	int error = 0;
+
+	for (uint32_t i = links->count; !error && i-- > 0;)
+		if (links->owners[i].pid == pid)
+			error = move_at(links, i, to);
+	return error;
+}
+
+int links_move_module(struct links *links, uint32_t module_id, struct links *to)
+{
+	int error = 0;
+
+	for (uint32_t i = links->count; !error && i-- > 0;)
+		if (links->owners[i].module == module_id && links->owners[i].pid)
+			error = move_at(links, i, to);
+	return error;
+}
+
+void links_begin_close(struct links *links)
 {
 	for (uint32_t i = 0; i < links->count; i++)
 		keeper_begin_stop(&links->keepers[i]);
+}
+
+void links_close(struct links *links)
+{
+	links_begin_close(links);
 	for (uint32_t i = 0; i < links->count; i++)
 		keeper_stop(&links->keepers[i]);
 	free(links->keepers);
+	free(links->owners);
 	*links = (struct links){ 0 };
 }

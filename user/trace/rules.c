@@ -58,9 +58,9 @@ static bool is_selective(const struct rules *r)
  * ones. `selective` comes first on the way in and last on the way out, so that none meets a condition
  * that it does not know of.
  */
-void session_publish_rules(struct session *s)
+void target_publish_rules(struct session *s, struct target *t)
 {
-	struct ht_process *p = &s->tables.processes[s->slot];
+	struct ht_process *p = target_record(s, t);
 	const struct rules *r = &s->rules;
 
 	if (is_selective(r))
@@ -76,18 +76,30 @@ void session_publish_rules(struct session *s)
 		__atomic_store_n(&p->selective, 0, __ATOMIC_RELEASE);
 }
 
-static bool is_thread_of(const struct session *s, uint32_t tid)
+void session_publish_rules(struct session *s)
+{
+	for (uint32_t i = 0; i < s->target_count; i++)
+		if (s->targets[i]->has_slot)
+			target_publish_rules(s, s->targets[i]);
+}
+
+static bool has_thread(const struct session *s, uint32_t tid)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/task/%u", s->process.pid, tid);
-	return !access(path, F_OK);
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		snprintf(path, sizeof(path), "/proc/%d/task/%u", s->targets[i]->process.pid, tid);
+		if (!access(path, F_OK))
+			return true;
+	}
+	return false;
 }
 
 int session_set_rules(struct session *s, const struct rules *rules)
 {
-	if (rules->thread && !is_thread_of(s, rules->thread))
-		return err(-ESRCH, "pid %d has no thread %u", s->process.pid, rules->thread);
+	if (rules->thread && !has_thread(s, rules->thread))
+		return err(
+			-ESRCH, "pid %d has no thread %u", session_process(s)->pid, rules->thread);
 	if (!rules->sample_bytes || rules->sample_bytes & (rules->sample_bytes - 1) ||
 		rules->sample_bytes > 1ULL << HT_INTERVAL_MAX_LOG2)
 		return err(-EINVAL, "the sampling interval must be a power of two");
@@ -98,7 +110,8 @@ int session_set_rules(struct session *s, const struct rules *rules)
 		if (!s->rules.sample)
 			s->rules.sample_bytes = 1;
 	}
-	s->was_sampled |= s->rules.sample;
+	for (uint32_t i = 0; i < s->target_count; i++)
+		s->targets[i]->was_sampled |= s->rules.sample;
 	s->was_filtered |= rules->min_bytes || rules->max_bytes || rules->thread || rules->module;
 	/* Before the load it takes effect with it. */
 	if (s->tables.processes)

@@ -16,12 +16,10 @@
 #include "session_internal.h"
 #include "truth.h"
 
-#define POLL_MS		  50 /* how soon new code is known */
 #define START_UP_ATTEMPTS 8
 #define START_UP_STEP_US  30000
-#define REFRESH_MS	  200 /* the least time between two readings of the mappings */
-#define DRAIN_MS	  60 /* a call that has not returned by then is asleep, or was jumped out of */
 #define DRAIN_STEP_US	  500
+#define YOUNG_NS	  NS_PER_S /* may not have mapped all that it will */
 
 enum ht_mode session_mode(const struct session *s)
 {
@@ -30,7 +28,7 @@ enum ht_mode session_mode(const struct session *s)
 
 const struct process *session_process(const struct session *s)
 {
-	return &s->process;
+	return &session_first(s)->process;
 }
 
 const struct plan *session_plan(const struct session *s)
@@ -53,44 +51,192 @@ const struct profile *session_profile(const struct session *s)
 	return &s->profile;
 }
 
-/* --- open ------------------------------------------------------------------------------------ */
-
-/* A program that has just begun has not mapped its C library yet: looks again before it says no. */
-static int make_plan(struct session *s)
+uint32_t session_target_count(const struct session *s)
 {
-	int error = -ENXIO;
-
-	/* Growth needs no probe: whatever code there is will do. */
-	if (s->mode == HT_MODE_GROWTH)
-		return image_read(&s->image, &s->process);
-	for (int attempt = 0; error == -ENXIO && attempt < START_UP_ATTEMPTS; attempt++) {
-		if (attempt)
-			usleep(START_UP_STEP_US);
-		error = image_read(&s->image, &s->process);
-		if (error)
-			return error;
-		plan_release(&s->plan);
-		error = plan_make(&s->plan, &s->image);
-	}
-	s->plan_modules = s->image.module_count;
-	return error == -ENXIO ? plan_explain_nothing(&s->image, &s->process) : error;
+	return s->target_count;
 }
 
-int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains)
+const struct target *session_target(const struct session *s, uint32_t i)
+{
+	return s->targets[i];
+}
+
+uint64_t session_missed_processes(const struct session *s)
+{
+	return s->tables.control->processes_missed;
+}
+
+void session_set_follow(struct session *s, bool children)
+{
+	s->follow_exec = true;
+	s->follow = children;
+}
+
+void session_set_wide(struct session *s)
+{
+	s->wide = true;
+}
+
+void session_set_expecting(struct session *s)
+{
+	s->expecting = true;
+}
+
+/* --- open ------------------------------------------------------------------------------------ */
+
+int session_new(struct session **session, enum ht_mode mode, uint8_t domains)
 {
 	struct session *s = calloc(1, sizeof(*s));
-	int error;
 
 	if (!s)
 		return err(-ENOMEM, "out of memory");
-	s->process.pidfd = -1;
-	s->tasks.link = -1;
 	s->rules.sample_bytes = 1;
 	s->mode = mode;
 	s->domains = domains;
 	*session = s;
-	error = process_open(pid, &s->process);
-	return error ? error : make_plan(s);
+	return 0;
+}
+
+/* Why there is nothing to probe in it, though there may be in other targets. */
+static int explain_nothing(const struct session *s, const struct target *t)
+{
+	struct image its = { .modules = calloc(s->image.module_count + 1UL, sizeof(*its.modules)) };
+	int error;
+
+	if (!its.modules)
+		return err(-ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < s->image.module_count; i++)
+		if (target_maps(t, i))
+			its.modules[its.module_count++] = s->image.modules[i];
+	error = plan_explain_nothing(&its, &t->process);
+	free(its.modules); /* what they own is the session's */
+	return error;
+}
+
+/* A program that has just begun has not mapped its C library yet: looks again before it says no. */
+static int look_into(struct session *s, struct target *t)
+{
+	for (int attempt = 0; attempt < START_UP_ATTEMPTS; attempt++) {
+		int error;
+
+		if (attempt)
+			usleep(START_UP_STEP_US);
+		error = target_read_image(s, t);
+		/* Growth needs no probe: whatever code there is will do. */
+		if (error || s->mode == HT_MODE_GROWTH || target_has_probes(s, t))
+			return error;
+		/* One that is long there maps no C library any more. */
+		if (s->target_count > 1 &&
+			clock_realtime_ns() - t->process.start_realtime_ns > YOUNG_NS)
+			break;
+	}
+	return explain_nothing(s, t);
+}
+
+static int add(struct session *s, pid_t pid)
+{
+	struct target *t = target_add(s);
+	int error;
+
+	if (!t)
+		return err(-ENOMEM, "out of memory");
+	t->begun_ns = t->reported_ns = clock_monotonic_ns();
+	error = process_open(pid, &t->process);
+	return error ? error : look_into(s, t);
+}
+
+int session_open(struct session **session, pid_t pid, enum ht_mode mode, uint8_t domains)
+{
+	int error = session_new(session, mode, domains);
+
+	/* A target that cannot be traced stays, for those who want to know why. */
+	return error ? error : add(*session, pid);
+}
+
+static bool is_traced(const struct session *s, pid_t pid)
+{
+	for (uint32_t i = 0; i < s->target_count; i++)
+		if (s->targets[i]->process.pid == pid && s->targets[i]->state == TARGET_TRACED)
+			return true;
+	return false;
+}
+
+/* One that has counted nothing: without its slot it is only to be dropped. */
+static void forget(struct session *s, struct target *t)
+{
+	target_end(s, t, "target_exit");
+	t->read = true;
+	target_free_slots(s);
+}
+
+static int begin_late(struct session *s, struct target *t)
+{
+	int error = seccomp_check(&t->process);
+
+	if (!error)
+		error = target_publish(s, t);
+	if (error)
+		return error;
+	error = scope_attach(s, t);
+	if (error) {
+		forget(s, t);
+		return error;
+	}
+	target_begin_governing(s, t, t->process.pid, false);
+	if (s->armed)
+		__atomic_store_n(&target_record(s, t)->armed, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+int session_add(struct session *s, pid_t pid)
+{
+	struct target *t;
+	uint32_t before = s->target_count;
+	int error;
+
+	if (is_traced(s, pid))
+		return 0;
+	error = add(s, pid);
+	if (s->target_count == before)
+		return error;
+	t = s->targets[s->target_count - 1];
+	/* The id of a thread was given, of a process that is traced. */
+	if (!error && t->process.pid != pid) {
+		t->state = TARGET_LEFT_OUT;
+		if (is_traced(s, t->process.pid)) {
+			target_drop(s, t);
+			return 0;
+		}
+		t->state = TARGET_TRACED;
+	}
+	if (!error && s->begun)
+		error = begin_late(s, t);
+	if (error)
+		target_drop(s, t);
+	return error;
+}
+
+int session_add_command(struct session *s, pid_t pid, const char *const *files, uint32_t count)
+{
+	struct target *t = target_add(s);
+	int error;
+
+	if (!t)
+		return err(-ENOMEM, "out of memory");
+	t->begun_ns = t->reported_ns = clock_monotonic_ns();
+	t->awaits_exec = true;
+	error = process_open(pid, &t->process);
+	for (uint32_t i = 0; !error && i < count; i++)
+		error = image_add_file(&s->image, files[i]);
+	if (error)
+		return error;
+	error = target_name_modules(s, t);
+	if (error || s->plan.count)
+		return error;
+	return err(-ENXIO,
+		"%s has no allocator: none of its files defines malloc and free, or it is a "
+		"stripped static executable",
+		files[0]);
 }
 
 /* --- load ------------------------------------------------------------------------------------ */
@@ -102,139 +248,13 @@ static int on_message(void *context, void *data, size_t size)
 
 	if (size < sizeof(*m))
 		return 0;
+	/* Of processes nothing: follow_processes() looks for itself. */
 	if (m->kind == HT_MESSAGE_ALARM)
 		s->alarmed = true;
 	if (m->kind == HT_MESSAGE_LIVE_PRESSURE && m->subject == s->tables.segments)
 		tables_add_segment(&s->tables,
 			&s->kernel); /* what does not fit meanwhile is counted as lost */
 	return 0;
-}
-
-static int copy_modules(struct session *s)
-{
-	for (uint32_t i = s->profile.module_count; i < s->image.module_count; i++) {
-		const struct module *m = &s->image.modules[i];
-		const struct elf_info *elf = module_elf(m);
-		char build_id[ELF_BUILD_ID_TEXT] = "";
-
-		if (elf)
-			elf_build_id_text(build_id, elf);
-		if (profile_add_module(&s->profile, m->path, build_id, m->allocator))
-			return err(-ENOMEM, "out of memory");
-	}
-	return 0;
-}
-
-/*
- * Where return probes of the plan will stand in this process: the kernel half asks on a pending
- * return.
- */
-static int publish_planned(struct session *s)
-{
-	int fd = bpf_map__fd(s->kernel.maps.planned);
-
-	for (uint32_t r = 0; r < s->image.range_count; r++) {
-		const struct ht_range *range = &s->image.ranges[r];
-
-		for (uint32_t i = 0; i < s->plan.count; i++) {
-			const struct plan_probe *probe = &s->plan.probes[i];
-			uint64_t address = probe->address + range->bias;
-			struct ht_planned_key key = { .address = address, .slot = s->slot };
-			struct ht_planned value = { range->start, range->end };
-
-			if (probe->module != range->module || !probe->returns ||
-				address < range->start || address >= range->end)
-				continue;
-			if (bpf_map_update_elem(fd, &key, &value, BPF_ANY))
-				return err(-errno, "cannot store the plan: %s", strerror(errno));
-		}
-	}
-	return 0;
-}
-
-/* Rows for all code, before any range names them. */
-static void find_tables(struct session *s)
-{
-	struct unwinder *u = &s->tables.unwinder;
-	uint32_t known = u->table_count;
-
-	for (uint32_t i = 0; i < s->image.range_count; i++) {
-		struct ht_range *range = &s->image.ranges[i];
-
-		if (range->module != HT_MODULE_NONE)
-			range->table =
-				unwinder_table(u, &s->kernel, &s->image.modules[range->module]);
-	}
-	if (u->table_count != known)
-		debug("unwind tables: %u, %u of them from the cache, %llu rows, %llu bytes, in "
-		      "%.1f ms",
-			u->table_count - 1, u->from_cache, (unsigned long long)u->rows,
-			(unsigned long long)unwinder_bytes(u), (double)u->spent_ns / 1e6);
-}
-
-/*
- * Publishes the image's ranges: written into the set that no walk uses, then made current by one
- * store. The set was given up one publication ago; walks that began before that have ended, for
- * synchronize waits for them.
- */
-static int publish_ranges(struct session *s)
-{
-	struct ht_process *p = &s->tables.processes[s->slot];
-	uint32_t count = s->image.range_count, first;
-
-	find_tables(s);
-	if (count > HT_RANGES_PER_PROCESS) {
-		log_message(s->generation ? LOG_DEBUG : LOG_WARN,
-			"pid %d has %u executable mappings: stacks through those above the first "
-			"%u "
-			"are truncated",
-			s->process.pid, count, HT_RANGES_PER_PROCESS);
-		count = HT_RANGES_PER_PROCESS;
-	}
-	if (s->generation) {
-		const struct ht_range *old = &s->tables.ranges[p->ranges >> 32];
-
-		if ((uint32_t)p->ranges == count &&
-			!memcmp(old, s->image.ranges, count * sizeof(*old)))
-			return 0;
-		tables_synchronize(&s->tables, &s->kernel);
-	}
-	s->generation++;
-	first = (2 * s->slot + s->generation % 2) * HT_RANGES_PER_PROCESS;
-	memcpy(&s->tables.ranges[first], s->image.ranges, count * sizeof(*s->image.ranges));
-	__atomic_store_n(&p->ranges, (uint64_t)first << 32 | count, __ATOMIC_RELEASE);
-	__atomic_store_n(&p->generation, s->generation, __ATOMIC_RELEASE);
-	return publish_planned(s);
-}
-
-static int add_process(struct session *s)
-{
-	struct ht_process *p = &s->tables.processes[s->slot];
-	int error = tasks_open(&s->tasks, s->process.pid);
-	uint32_t tgid = s->tasks.tgid;
-	struct ht_tgid *place;
-
-	if (error)
-		return error;
-
-	*p = (struct ht_process){
-		.tgid = tgid,
-		.slot = (uint16_t)s->slot,
-		.start_time = s->process.start_ticks,
-		.mode = (uint8_t)s->mode,
-		.domains = s->domains,
-	};
-	if (bpf_map_update_elem(
-		    bpf_map__fd(s->kernel.maps.process_by_tgid), &tgid, &s->slot, BPF_ANY))
-		return err(-errno, "cannot add pid %u: %s", tgid, strerror(errno));
-	place = &s->tables.slot_by_tgid[tgid % HT_TGID_PLACES];
-	if (place->tgid)
-		place->shared = 1;
-	else
-		*place = (struct ht_tgid){ .tgid = tgid, .slot = s->slot };
-	session_publish_rules(s);
-	cost_set_alarm(&s->tables, s->slot, UINT64_MAX);
-	return publish_ranges(s);
 }
 
 /* Growth has no links to choose among. */
@@ -288,243 +308,130 @@ int session_load(struct session *s, const struct table_limits *limits, enum link
 	if (!s->messages)
 		return err(-errno, "cannot read the kernel's messages: %s", strerror(errno));
 	error = truth_open(s);
-	if (!error)
-		error = copy_modules(s);
-	return error ? error : add_process(s);
+	for (uint32_t i = 0; !error && i < s->target_count; i++)
+		error = target_publish(s, s->targets[i]);
+	return error;
 }
 
 /* --- attach, arm ----------------------------------------------------------------------------- */
 
-/*
- * The kernel knows a link's process by its first thread. Once that has exited, only a link for all
- * processes is left; the programs tell ours from the others, who pay 0.1 us a call.
- */
-static pid_t link_scope(struct session *s)
+/* One of several that goes away meanwhile, or may not be traced, is no reason not to trace the others. */
+static int attach_targets(struct session *s)
 {
-	bool leaderless = process_live_thread(&s->process) != s->process.pid;
+	for (uint32_t i = 0; i < s->target_count;) {
+		struct target *t = s->targets[i];
+		int error = seccomp_check(&t->process);
 
-	s->linked_to_all = leaderless || s->kernel.for_all;
-	if (!s->linked_to_all)
-		return s->process.pid;
-	if (leaderless)
-		info("the main thread of pid %d has exited: probes reach all processes on the same "
-		     "files, and count this one",
-			s->process.pid);
-	else
-		info("the kernel's probes for one process miss its threads: they reach all "
-		     "processes on the same files, and count pid %d",
-			s->process.pid);
-	return 0;
-}
-
-static int attach_module(struct session *s, uint32_t id)
-{
-	const struct module *m = &s->image.modules[id];
-
-	if (!m->allocator || s->governing.out_ns)
-		return 0;
-	return links_attach(&s->links, &s->kernel, &s->plan, id, m, link_scope(s));
-}
-
-static int attach_all(struct session *s)
-{
-	if (s->mode == HT_MODE_GROWTH)
-		return growth_attach(&s->growth, &s->kernel, s->domains >> HT_DOMAIN_MMAP & 1);
-	for (uint32_t id = 0; id < s->image.module_count; id++) {
-		int error = attach_module(s, id);
-
-		if (error && process_ended(&s->process))
-			return -ESRCH;
-		if (error)
+		if (!error)
+			error = scope_attach(s, t);
+		if (error && error != -ESRCH && error != -EOPNOTSUPP)
 			return error;
+		if (error && s->target_count == 1)
+			return error;
+		if (!error) {
+			i++;
+			continue;
+		}
+		forget(s, t);
+		target_drop(s, t);
 	}
 	return 0;
 }
 
+static int attach_growth(struct session *s)
+{
+	int error = seccomp_check(&session_first(s)->process);
+
+	return error ? error
+		     : growth_attach(&s->growth, &s->kernel, s->domains >> HT_DOMAIN_MMAP & 1);
+}
+
 int session_attach(struct session *s)
 {
-	int error = seccomp_check(&s->process);
+	int error = sideband_open(&s->sideband);
 
 	if (error)
-		return error;
-	error = sideband_open(&s->sideband);
+		debug("no side-band records: %s; new code is looked for again and again",
+			strerror(-error));
+	if (s->mode == HT_MODE_GROWTH)
+		return attach_growth(s);
+	tables_offer_slots(&s->tables);
+	error = s->follow_exec ? follow_open(s) : 0;
 	if (error)
-		debug("no side-band records: %s; new code is looked for every %d ms",
-			strerror(-error), REFRESH_MS);
-	return attach_all(s);
+		warn("the kernel does not tell of fork and exec (%s): children are not followed",
+			strerror(-error));
+	error = attach_targets(s);
+	scope_tell_reach(s);
+	return error;
+}
+
+static void arm(struct session *s, struct target *t)
+{
+	t->begun_ns = t->reported_ns = clock_monotonic_ns();
+	if (t->awaits_exec)
+		__atomic_store_n(&target_record(s, t)->awaits_exec, 1, __ATOMIC_RELEASE);
+	else
+		__atomic_store_n(&target_record(s, t)->armed, 1, __ATOMIC_RELEASE);
 }
 
 int session_arm(struct session *s)
 {
-	if (process_ended(&s->process))
-		return err(-ESRCH, "pid %d (%s) exited before tracing began", s->process.pid,
-			s->process.comm);
+	struct target *first = session_first(s);
+	int error;
+
+	if (s->target_count == 1 && process_ended(&first->process))
+		return err(-ESRCH, "pid %d (%s) exited before tracing began", first->process.pid,
+			first->process.comm);
+	error = follow_processes(s);
+	if (error)
+		return error;
 	session_begin_governing(s);
-	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
-	s->armed = true;
-	/* Not earlier: the kernel attaches one probe at a time. */
-	if (s->mode != HT_MODE_GROWTH)
-		cost_start(&s->cost, s->kernel.kind);
+	s->armed = s->begun = true;
+	for (uint32_t i = 0; i < s->target_count; i++)
+		if (s->targets[i]->state == TARGET_TRACED)
+			arm(s, s->targets[i]);
 	if (s->mode == HT_MODE_GROWTH)
-		return growth_begin(&s->growth, &s->kernel, &s->process, s->slot);
+		return growth_begin(&s->growth, &s->kernel, &first->process, first->slot);
+	/* Not earlier: the kernel attaches one probe at a time. */
+	cost_start(&s->cost, s->kernel.kind);
 	return 0;
+}
+
+static void set_armed(struct session *s, bool armed)
+{
+	s->armed = armed;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		const struct target *t = s->targets[i];
+
+		if (t->has_slot && (!armed || (t->state == TARGET_TRACED && !t->awaits_exec)))
+			__atomic_store_n(&target_record(s, t)->armed, armed, __ATOMIC_RELEASE);
+	}
 }
 
 void session_take_out(struct session *s)
 {
-	s->armed = false;
-	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
-	links_close(&s->links);
+	set_armed(s, false);
+	scope_take_out(s);
 	s->governing.out_ns = clock_monotonic_ns();
 	ring_buffer__consume(s->messages);
-	s->abandoned_calls = session_in_flight(s);
 	session_sweep_calls(s, true);
 	s->drained = true;
 }
 
 int session_put_in(struct session *s)
 {
-	int error;
-
 	s->governing.out_ns = 0;
 	s->drained = false;
-	s->abandoned_calls = 0;
-	error = attach_all(s);
-	if (error)
-		return error;
-	__atomic_store_n(&s->tables.processes[s->slot].armed, 1, __ATOMIC_RELEASE);
-	s->armed = true;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		struct target *t = s->targets[i];
+		int error = t->state == TARGET_TRACED ? scope_attach(s, t) : 0;
+
+		/* One that goes away meanwhile is noticed soon. */
+		if (error && error != -ESRCH && !process_ended(&t->process))
+			return error;
+	}
+	set_armed(s, true);
 	return 0;
-}
-
-/* --- wait ------------------------------------------------------------------------------------ */
-
-/*
- * A library that came by dlopen: its code becomes known, and its allocator, if it has one, is
- * probed.
- */
-static int refresh_image(struct session *s)
-{
-	int error = image_read(&s->image, &s->process);
-
-	/* Said already. What is known stays known, and counting goes on: no reason to end a run. */
-	if (error)
-		return 0;
-	session_publish_rules(s); /* the module asked for may have come */
-	error = copy_modules(s);
-	if (s->mode == HT_MODE_GROWTH)
-		return error ? error : publish_ranges(s);
-	for (; !error && s->plan_modules < s->image.module_count; s->plan_modules++) {
-		const struct module *m = &s->image.modules[s->plan_modules];
-
-		if (plan_add_module(&s->plan, s->plan_modules, m) ||
-			attach_module(s, s->plan_modules))
-			warn("the allocator of %s is not traced", m->path);
-	}
-	if (!error)
-		error = publish_ranges(s);
-	if (!error && s->stale_since_ns) {
-		s->tables.unwinder.newest_ns = (int64_t)(clock_monotonic_ns() - s->stale_since_ns);
-		debug("new code has rows %.1f ms after it was mapped",
-			(double)s->tables.unwinder.newest_ns / NS_PER_MS);
-	}
-	s->stale_since_ns = 0;
-	return error;
-}
-
-/*
- * perf uprobes of a process are those of its first thread, and fall silent when that exits. The new
- * ones come before the old ones go: calls in flight return through either.
- */
-static int follow_main_thread(struct session *s)
-{
-	struct links old = s->links;
-	int error;
-
-	if (s->kernel.kind != LINK_PERF || s->linked_to_all || s->governing.out_ns ||
-		process_ended(&s->process) || process_live_thread(&s->process) == s->process.pid)
-		return 0;
-	warn("perf probes end with the main thread: calls of the last %d ms may be missing, and "
-	     "blocks freed by them are shown as live",
-		POLL_MS);
-	s->links = (struct links){ 0 };
-	error = attach_all(s);
-	links_close(&old);
-	return error;
-}
-
-static int follow_target(struct session *s)
-{
-	/* Without records there may be news at any time. */
-	struct sideband_news news = {
-		.mapped = s->stale || !s->sideband.count,
-		.mapped_ns = s->stale_since_ns,
-	};
-	uint64_t now = clock_monotonic_ns();
-
-	int error = follow_main_thread(s);
-
-	if (!error && !links_hold(&s->links))
-		return err(-EIO,
-			"someone killed the process that holds the probes in pid %d: nothing is "
-			"counted any more",
-			s->process.pid);
-	if (error)
-		return process_ended(&s->process) ? SESSION_TARGET_EXIT : error;
-	sideband_read(&s->sideband, s->process.pid, &news);
-	/* The kernel half sees it too, also when records were lost. */
-	s->exec_seen |= news.exec || session_after_exec(s);
-	if (s->exec_seen)
-		return SESSION_TARGET_EXEC;
-	s->stale = news.mapped;
-	s->stale_since_ns = news.mapped_ns;
-	/* A JIT maps code all the time: what it costs us to follow stays small. */
-	if (!s->stale || now - s->refreshed_ns < REFRESH_MS * NS_PER_MS)
-		return 0;
-	s->stale = false;
-	s->refreshed_ns = now;
-	return refresh_image(s);
-}
-
-int session_wait(struct session *s, uint64_t deadline, struct pollfd *wanted, size_t count)
-{
-	struct pollfd fds[2 + SESSION_MAX_WAITS] = {
-		{ .fd = s->process.pidfd, .events = POLLIN },
-		{ .fd = ring_buffer__epoll_fd(s->messages), .events = POLLIN },
-	};
-
-	if (count > SESSION_MAX_WAITS)
-		return err(-EINVAL, "cannot wait for %zu descriptors", count);
-	memcpy(fds + 2, wanted, count * sizeof(*wanted));
-	for (;;) {
-		uint64_t now = clock_monotonic_ns();
-		uint64_t left_ms =
-			deadline > now ? (deadline - now + NS_PER_MS - 1) / NS_PER_MS : 0;
-		bool ready = false;
-		int event;
-
-		if (poll(fds, 2 + count, left_ms < POLL_MS ? (int)left_ms : POLL_MS) < 0 &&
-			errno != EINTR)
-			return err(-errno, "cannot wait for events: %s", strerror(errno));
-		ring_buffer__consume(s->messages);
-		truth_consume(s);
-		growth_follow(&s->growth);
-		memcpy(wanted, fds + 2, count * sizeof(*wanted));
-		for (size_t i = 0; i < count; i++)
-			ready |= wanted[i].revents != 0;
-		if (!ready && fds[0].revents)
-			return SESSION_TARGET_EXIT;
-		event = follow_target(s);
-		if (!event)
-			event = session_govern(s);
-		/* What the caller waits for comes first; an exec is remembered. */
-		if (event < 0 || (event && !ready))
-			return event;
-		if (ready)
-			return SESSION_READY;
-		if (clock_monotonic_ns() >= deadline)
-			return SESSION_DEADLINE;
-	}
 }
 
 /* --- disarm, detach, close -------------------------------------------------------------------- */
@@ -535,32 +442,40 @@ void session_disarm(struct session *s)
 
 	if (!s->governing.ended_ns)
 		s->governing.ended_ns = clock_monotonic_ns();
+	if (!s->begun)
+		return;
+	s->begun = false;
+	follow_close(s);
+	if (follow_processes(s))
+		debug("some children's figures are missing");
 	if (!s->armed)
 		return;
-	session_look_for_probes(s);
-	session_warn_of_debugger(s);
-	s->armed = false;
+	for (uint32_t i = 0; i < s->target_count; i++) {
+		if (s->targets[i]->state != TARGET_TRACED)
+			continue;
+		target_look_for_probes(s, s->targets[i]);
+		target_warn_of_debugger(s->targets[i]);
+	}
 	if (s->mode == HT_MODE_GROWTH)
-		growth_end(&s->growth, &s->tables, &s->process, s->slot);
-	__atomic_store_n(&s->tables.processes[s->slot].armed, 0, __ATOMIC_RELEASE);
-	/* After this no program runs that saw the process armed; only returns are left. */
+		growth_end(&s->growth, &s->tables, session_process(s), session_first(s)->slot);
+	set_armed(s, false);
+	/* After this no program runs that saw a process armed; only returns are left. */
 	tables_synchronize(&s->tables, &s->kernel);
 	while (session_in_flight(s) && clock_monotonic_ns() < give_up &&
-		!process_ended(&s->process))
+		!(s->target_count == 1 && process_ended(&session_first(s)->process)))
 		usleep(DRAIN_STEP_US);
 	ring_buffer__consume(s->messages);
 }
 
 void session_detach(struct session *s)
 {
-	links_close(&s->links);
+	scope_close(s);
 	growth_detach(&s->growth);
 	cost_finish(&s->cost);
 	cost_tell(&s->cost);
 	if (!s->kernel.object || s->drained)
 		return;
 	/* No program runs any more, no return is counted: what is still in flight never ends for us. */
-	s->abandoned_calls = session_in_flight(s);
 	session_sweep_calls(s, true);
 	s->drained = true;
 }
@@ -570,12 +485,15 @@ void session_close(struct session *s)
 	if (!s)
 		return;
 	cost_finish(&s->cost);
-	windows_clear(&s->governing.windows);
 	session_close(s->governing.trend);
-	links_close(&s->links);
+	follow_close(s);
+	scope_close(s);
 	growth_release(&s->growth);
 	sideband_close(&s->sideband);
-	tasks_close(&s->tasks);
+	for (uint32_t i = 0; i < s->target_count; i++)
+		target_free(s->targets[i]);
+	free(s->targets);
+	free(s->given_up);
 	truth_close(s);
 	ring_buffer__free(s->messages);
 	tables_unmap(&s->tables);
@@ -583,6 +501,5 @@ void session_close(struct session *s)
 	profile_release(&s->profile);
 	plan_release(&s->plan);
 	image_release(&s->image);
-	process_close(&s->process);
 	free(s);
 }

@@ -88,32 +88,26 @@ static void copy_out(const uint8_t *data, uint64_t at, void *to, size_t n)
 }
 
 static void read_record(const uint8_t *data, uint64_t at, const struct perf_event_header *header,
-	pid_t pid, struct sideband_news *news)
+	sideband_tell *tell, void *context)
 {
-	uint32_t subject = 0;
+	uint32_t pid = 0;
 	uint64_t time = 0;
 
 	if (header->type == PERF_RECORD_LOST) {
-		news->mapped = true;
+		tell(context, SIDEBAND_LOST, 0, 0);
 		return;
 	}
-	if (header->size < sizeof(*header) + sizeof(subject) + sizeof(time))
+	if (header->size < sizeof(*header) + sizeof(pid) + sizeof(time))
 		return;
-	copy_out(data, at + sizeof(*header), &subject,
-		sizeof(subject)); /* every record begins with pid */
-	if ((pid_t)subject != pid)
-		return;
+	copy_out(data, at + sizeof(*header), &pid, sizeof(pid)); /* every record begins with it */
 	copy_out(data, at + header->size - sizeof(time), &time, sizeof(time));
-	if (header->type == PERF_RECORD_MMAP || header->type == PERF_RECORD_MMAP2) {
-		news->mapped = true;
-		if (!news->mapped_ns || time < news->mapped_ns)
-			news->mapped_ns = time;
-	}
+	if (header->type == PERF_RECORD_MMAP || header->type == PERF_RECORD_MMAP2)
+		tell(context, SIDEBAND_MAPPED, (pid_t)pid, time);
 	if (header->type == PERF_RECORD_COMM && header->misc & PERF_RECORD_MISC_COMM_EXEC)
-		news->exec = true;
+		tell(context, SIDEBAND_EXEC, (pid_t)pid, time);
 }
 
-static void read_cpu(struct sideband_cpu *c, pid_t pid, struct sideband_news *news)
+static void read_cpu(struct sideband_cpu *c, sideband_tell *tell, void *context)
 {
 	struct perf_event_mmap_page *page = c->ring;
 	const uint8_t *data = (const uint8_t *)c->ring + page_bytes();
@@ -125,16 +119,16 @@ static void read_cpu(struct sideband_cpu *c, pid_t pid, struct sideband_news *ne
 		copy_out(data, tail, &header, sizeof(header));
 		if (header.size < sizeof(header))
 			break;
-		read_record(data, tail, &header, pid, news);
+		read_record(data, tail, &header, tell, context);
 		tail += header.size;
 	}
 	__atomic_store_n(&page->data_tail, head, __ATOMIC_RELEASE);
 }
 
-void sideband_read(struct sideband *s, pid_t pid, struct sideband_news *news)
+void sideband_read(struct sideband *s, sideband_tell *tell, void *context)
 {
 	for (uint32_t i = 0; i < s->count; i++)
-		read_cpu(&s->cpus[i], pid, news);
+		read_cpu(&s->cpus[i], tell, context);
 }
 
 void sideband_close(struct sideband *s)

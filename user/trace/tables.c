@@ -89,7 +89,9 @@ static int size_all(
 		.birth_shift = t->birth_shift,
 		.timed = limits->timed,
 		.cpu_count = (uint16_t)cpus };
-	*kernel->first = (struct ht_control){ .next_stack = 1, .next_site = TABLES_MAX_PROCESSES };
+	*kernel->first = (struct ht_control){ .next_stack = 1,
+		.next_site = TABLES_MAX_PROCESSES,
+		.slot_mask = TABLES_MAX_PROCESSES - 1 };
 
 	const struct {
 		struct bpf_map *map;
@@ -99,7 +101,9 @@ static int size_all(
 		{ kernel->maps.process_counters, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.pulses, TABLES_MAX_PROCESSES * t->shards },
 		{ kernel->maps.slot_by_tgid, HT_TGID_PLACES },
-		{ kernel->maps.ranges, TABLES_MAX_PROCESSES * 2 * HT_RANGES_PER_PROCESS },
+		{ kernel->maps.free_slots, TABLES_MAX_PROCESSES },
+		{ kernel->maps.linked_files, HT_LINKED_FILES },
+		{ kernel->maps.ranges, HT_RANGES_MAX },
 		{ kernel->maps.stacks, stacks },
 		{ kernel->maps.chunks, chunks },
 		{ kernel->maps.sites, sites },
@@ -107,8 +111,8 @@ static int size_all(
 		{ kernel->maps.stack_index, index },
 		{ kernel->maps.site_index, index },
 		{ kernel->maps.threads, HT_THREAD_SLOTS },
-		{ kernel->maps.process_by_tgid, TABLES_MAX_PROCESSES },
-		{ kernel->maps.planned, 4096 },
+		{ kernel->maps.process_by_tgid, 2 * TABLES_MAX_PROCESSES },
+		{ kernel->maps.planned, 8192 },
 		{ kernel->maps.calls, (uint32_t)limits->max_in_flight },
 		{ kernel->maps.scratches, (uint32_t)cpus * HT_SCRATCH_PER_CPU },
 	};
@@ -235,14 +239,81 @@ static int draw_first_samples(struct tables *t)
 	return 0;
 }
 
+static void forget_sites(struct tables *t, const bool *slots, uint32_t sites)
+{
+	/* The sites stay: whoever has the slot next, and does the same, finds them again. */
+	for (uint32_t id = 0; id < sites; id++)
+		if (slots[t->sites[id].slot])
+			memset(&t->site_counters[id * t->shards], 0,
+				t->shards * sizeof(*t->site_counters));
+}
+
+/* Most buckets are untouched, and their pages not even there: a write would make them. */
+static void forget_blocks(struct tables *t, const bool *slots)
+{
+	for (uint32_t segment = 0; segment < t->segments; segment++) {
+		for (uint32_t b = 0; b < t->segment_buckets; b++) {
+			struct ht_bucket *bucket = &t->live[segment][b];
+
+			for (int way = 0; way < HT_BUCKET_BLOCKS; way++) {
+				uint64_t key = bucket->keys[way];
+
+				if ((key & HT_KEY_STATE_MASK) == HT_KEY_LIVE &&
+					slots[ht_key_slot(key)])
+					__atomic_store_n(&bucket->keys[way], 0, __ATOMIC_RELEASE);
+			}
+		}
+	}
+}
+
+static void forget_counts(struct tables *t, uint32_t slot)
+{
+	memset(&t->process_counters[(size_t)slot * t->shards], 0,
+		t->shards * sizeof(*t->process_counters));
+}
+
+void tables_empty(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites)
+{
+	forget_sites(t, slots, sites);
+	forget_blocks(t, slots);
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++) {
+		struct ht_process *p = &t->processes[slot];
+
+		if (!slots[slot])
+			continue;
+		forget_counts(t, slot);
+		p->live_bytes = p->peak_live_bytes = 0;
+	}
+}
+
+void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites)
+{
+	forget_sites(t, slots, sites);
+	forget_blocks(t, slots);
+	/* The lowest is used first. */
+	for (uint32_t slot = TABLES_MAX_PROCESSES; slot-- > 0;) {
+		if (!slots[slot])
+			continue;
+		forget_counts(t, slot);
+		for (uint32_t shard = 0; shard < t->shards; shard++)
+			t->pulses[(size_t)slot * t->shards + shard] =
+				(struct ht_pulse){ .alarm_at = UINT64_MAX };
+		t->processes[slot] = (struct ht_process){ .slot = (uint16_t)slot };
+		t->spare_slots[t->spare_count++] = (uint16_t)slot;
+	}
+}
+
 int tables_map(struct tables *t, struct kernel *kernel)
 {
+	bool all[TABLES_MAX_SLOTS] = { false };
 	int error;
 
 	t->processes = map_whole(t, kernel->maps.processes);
 	t->process_counters = map_whole(t, kernel->maps.process_counters);
 	t->pulses = map_whole(t, kernel->maps.pulses);
 	t->slot_by_tgid = map_whole(t, kernel->maps.slot_by_tgid);
+	t->free_slots = map_whole(t, kernel->maps.free_slots);
+	t->linked_files = map_whole(t, kernel->maps.linked_files);
 	t->ranges = map_whole(t, kernel->maps.ranges);
 	t->stacks = map_whole(t, kernel->maps.stacks);
 	t->chunks = map_whole(t, kernel->maps.chunks);
@@ -250,9 +321,9 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	t->site_counters = map_whole(t, kernel->maps.site_counters);
 	t->control = map_whole(t, kernel->maps.control);
 	t->threads = map_whole(t, kernel->maps.threads);
-	if (!t->processes || !t->process_counters || !t->pulses || !t->slot_by_tgid || !t->ranges ||
-		!t->stacks || !t->chunks || !t->sites || !t->site_counters || !t->control ||
-		!t->threads)
+	if (!t->processes || !t->process_counters || !t->pulses || !t->slot_by_tgid ||
+		!t->free_slots || !t->linked_files || !t->ranges || !t->stacks || !t->chunks ||
+		!t->sites || !t->site_counters || !t->control || !t->threads)
 		return err(-errno, "cannot map the kernel's tables: %s", strerror(errno));
 	error = unwinder_map(&t->unwinder, kernel);
 	if (error)
@@ -263,8 +334,45 @@ int tables_map(struct tables *t, struct kernel *kernel)
 	error = publish_segment(t, kernel, 0, t->live_fds[0]);
 	if (error)
 		return err(error, "cannot map the live table: %s", strerror(-error));
-	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++)
+	for (uint32_t slot = 0; slot < TABLES_MAX_PROCESSES; slot++) {
 		t->sites[slot] = (struct ht_site){ .stack = 0, .slot = (uint16_t)slot };
+		all[slot] = true;
+	}
+	tables_give_slots(t, all, 0);
+	return extents_init(&t->free_ranges, HT_RANGES_MAX) ? err(-ENOMEM, "out of memory") : 0;
+}
+
+/* For processes that fork before the loader has looked after the last ones. */
+#define OFFERED_SLOTS 512
+
+void tables_offer_slots(struct tables *t)
+{
+	struct ht_control *c = t->control;
+
+	while (t->spare_count &&
+		c->slots_given - __atomic_load_n(&c->slots_taken, __ATOMIC_RELAXED) <
+			OFFERED_SLOTS) {
+		t->free_slots[c->slots_given % TABLES_MAX_PROCESSES] =
+			t->spare_slots[--t->spare_count];
+		__atomic_store_n(&c->slots_given, c->slots_given + 1, __ATOMIC_RELEASE);
+	}
+}
+
+int tables_take_slot(struct tables *t, uint32_t *slot)
+{
+	struct ht_control *c = t->control;
+	uint64_t taken = __atomic_load_n(&c->slots_taken, __ATOMIC_ACQUIRE);
+
+	if (t->spare_count) {
+		*slot = t->spare_slots[--t->spare_count];
+		return 0;
+	}
+	do {
+		if (taken >= c->slots_given)
+			return -ENOSPC;
+		*slot = (uint32_t)t->free_slots[taken % TABLES_MAX_PROCESSES];
+	} while (!__atomic_compare_exchange_n(
+		&c->slots_taken, &taken, taken + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
 	return 0;
 }
 
@@ -298,30 +406,6 @@ void tables_synchronize(struct tables *t, struct kernel *kernel)
 		debug("cannot wait for running programs: %s", strerror(errno));
 }
 
-/* Most buckets are untouched, and their pages not even there: a write would make them. */
-static void empty_bucket(struct ht_bucket *bucket, uint32_t slot)
-{
-	for (int way = 0; way < HT_BUCKET_BLOCKS; way++)
-		if (bucket->keys[way] && ht_key_slot(bucket->keys[way]) == slot)
-			bucket->keys[way] = 0;
-}
-
-void tables_empty(struct tables *t, uint32_t slot, uint32_t sites)
-{
-	struct ht_process *p = &t->processes[slot];
-
-	for (uint32_t segment = 0; segment < t->segments; segment++)
-		for (uint32_t b = 0; b < t->segment_buckets; b++)
-			empty_bucket(&t->live[segment][b], slot);
-	for (uint32_t site = 0; site < sites; site++)
-		if (t->sites[site].slot == slot)
-			memset(&t->site_counters[(size_t)site * t->shards], 0,
-				t->shards * sizeof(*t->site_counters));
-	memset(&t->process_counters[(size_t)slot * t->shards], 0,
-		t->shards * sizeof(*t->process_counters));
-	p->live_bytes = p->peak_live_bytes = 0;
-}
-
 void tables_unmap(struct tables *t)
 {
 	for (uint32_t i = 0; i < t->mapping_count; i++)
@@ -329,5 +413,6 @@ void tables_unmap(struct tables *t)
 	for (uint32_t i = 0; i < t->segments; i++)
 		close(t->live_fds[i]);
 	unwinder_release(&t->unwinder);
+	extents_release(&t->free_ranges);
 	*t = (struct tables){ 0 };
 }

@@ -8,10 +8,12 @@
 #include <stddef.h>
 
 #include "../../include/records.h"
+#include "../base/extents.h"
 #include "kernel.h"
 #include "unwinder.h"
 
-#define TABLES_MAX_PROCESSES 8
+#define TABLES_MAX_PROCESSES 1024  /* at once; a power of two */
+#define TABLES_MAX_SLOTS     65536 /* that a key or a site can name */
 
 struct table_limits {
 	uint64_t max_live; /* blocks */
@@ -48,6 +50,8 @@ struct tables {
 	struct ht_process_counters *process_counters;
 	struct ht_pulse *pulses;
 	struct ht_tgid *slot_by_tgid;
+	uint64_t *free_slots;
+	struct ht_linked *linked_files;
 	struct ht_range *ranges;
 	struct ht_stack *stacks;
 	struct ht_chunk *chunks;
@@ -56,7 +60,11 @@ struct tables {
 	struct ht_control *control;
 	struct ht_thread *threads;
 	struct ht_bucket *live[HT_MAX_SEGMENTS];
-	struct mapping mappings[11 + HT_MAX_SEGMENTS];
+	struct extents free_ranges;
+	uint16_t spare_slots
+		[TABLES_MAX_PROCESSES]; /* free, and not in the ring: the last is used first */
+	uint32_t spare_count;
+	struct mapping mappings[13 + HT_MAX_SEGMENTS];
 	uint32_t mapping_count;
 	int live_fds[HT_MAX_SEGMENTS];
 };
@@ -82,11 +90,17 @@ int tables_add_segment(struct tables *t, struct kernel *kernel);
  * makes the kernel wait for just that.
  */
 void tables_synchronize(struct tables *t, struct kernel *kernel);
+/* A free slot, its record and counters empty; -ENOSPC: all are in use. */
+int tables_take_slot(struct tables *t, uint32_t *slot);
+/* So many slots are kept where the kernel half can take them. */
+void tables_offer_slots(struct tables *t);
+/* Gives back those that no program uses any more; all that they had is emptied. */
+void tables_give_slots(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites);
 /*
- * Forgets all blocks and counts of a process, as if it had just been added; sites, stacks and what its threads did last
- * stay. No program may run meanwhile.
+ * Forgets all blocks and counts of processes, as if they had just been added; sites, stacks, what our programs cost and
+ * what their threads did last stay. No program may run meanwhile.
  */
-void tables_empty(struct tables *t, uint32_t slot, uint32_t sites);
+void tables_empty(struct tables *t, const bool slots[TABLES_MAX_SLOTS], uint32_t sites);
 void tables_unmap(struct tables *t);
 
 #endif

@@ -84,6 +84,19 @@ int tasks_open(struct tasks *t, pid_t pid)
 	return 0;
 }
 
+uint32_t tasks_own_level(void)
+{
+	struct tasks t = { .pid = getpid(), .link = -1 };
+	uint32_t level = 0;
+
+	if (in_initial_namespace())
+		return 0;
+	if (!open_iterator(&t) && t.ids.length >= sizeof(struct ht_thread_id))
+		level = ((const struct ht_thread_id *)(const void *)t.ids.data)->level;
+	tasks_close(&t);
+	return level;
+}
+
 void tasks_close(struct tasks *t)
 {
 	if (t->link >= 0)

@@ -23,6 +23,9 @@ struct tasks {
 int tasks_open(struct tasks *t, pid_t pid);
 void tasks_close(struct tasks *t);
 
+/* Of the pid namespace that heaptap is in; 0: the initial one. */
+uint32_t tasks_own_level(void);
+
 /* Has the thread of this id in the initial pid namespace ended? */
 bool tasks_thread_ended(struct tasks *t, uint32_t tid);
 

@@ -37,8 +37,8 @@ static uint64_t runtime_address(const struct session *s, uint64_t frame)
 {
 	if (ht_frame_tag(frame) == HT_FRAME_RAW)
 		return ht_frame_raw_address(frame);
-	for (uint32_t i = 0; i < s->image.range_count; i++) {
-		const struct ht_range *r = &s->image.ranges[i];
+	for (uint32_t i = 0; i < session_first(s)->range_count; i++) {
+		const struct ht_range *r = &session_first(s)->ranges[i];
 		uint64_t address = ht_frame_offset(frame) + r->bias;
 
 		if (r->module == ht_frame_module(frame) && address >= r->start && address < r->end)
