@@ -361,7 +361,7 @@ void tables_offer_slots(struct tables *t)
 int tables_take_slot(struct tables *t, uint32_t *slot)
 {
 	struct ht_control *c = t->control;
-	uint64_t taken = __atomic_load_n(&c->slots_taken, __ATOMIC_ACQUIRE);
+	__u64 taken = __atomic_load_n(&c->slots_taken, __ATOMIC_ACQUIRE);
 
 	if (t->spare_count) {
 		*slot = t->spare_slots[--t->spare_count];
