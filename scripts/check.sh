@@ -123,7 +123,6 @@ suite "e2e: command line, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" 
 suite "e2e: ps" bats tests/e2e/ps.bats
 suite "e2e: ps, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/ps.bats
 suite "e2e: doctor" bats tests/e2e/doctor.bats
-suite "e2e: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/doctor.bats
 suite "e2e: privileges" bats tests/e2e/privileges.bats
 suite "e2e: exactness" bats tests/e2e/exact.bats
 suite "e2e: sampling and filters" bats tests/e2e/sample.bats
@@ -143,11 +142,9 @@ suite "e2e: many targets under a budget" bats tests/e2e/targets_auto.bats
 suite "e2e: containers" bats tests/e2e/containers.bats
 suite "e2e: real programs" env CYCLES="$([ -n "$full" ] && echo 20 || echo 8)" bats tests/e2e/programs.bats
 suite "e2e: whole stacks" bats tests/e2e/stacks.bats
-for kind in multi perf; do
-	suite "e2e: exactness, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/exact.bats
-	suite "e2e: hazards, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/hazards.bats
-	suite "e2e: many targets, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/targets.bats
-done
+suite "e2e: exactness, multi links" env HEAPTAP_LINK=multi bats tests/e2e/exact.bats
+suite "e2e: exactness, perf links" env HEAPTAP_LINK=perf bats tests/e2e/exact.bats
+suite "e2e: hazards, multi links" env HEAPTAP_LINK=multi bats tests/e2e/hazards.bats
 suite "e2e: kill -9 of heaptap" bats tests/e2e/kill.bats
 suite "e2e: demo" bats tests/e2e/demo.bats
 suite "e2e: sandbox, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/sandbox.bats
@@ -162,6 +159,11 @@ done
 if [ -n "$full" ]; then
 	suite "full: 20,000 simulated processes" env CMOCKA_MESSAGE_OUTPUT=TAP build/unit/test_sampling 20000
 	suite "full: estimates of 20 live runs" env SAMPLE_RUNS=20 bats -f estimates tests/e2e/sample.bats
+	for kind in multi perf; do
+		suite "full: hazards, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/hazards.bats
+		suite "full: many targets, $kind links" env HEAPTAP_LINK=$kind bats tests/e2e/targets.bats
+	done
+	suite "full: doctor, sanitized" env HEAPTAP="$PWD/build/sanitized/heaptap" bats tests/e2e/doctor.bats
 	suite "full: soak and many attaches" bats tests/full
 fi
 echo "$passed passed, $failed failed, $skipped skipped"

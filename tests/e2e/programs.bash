@@ -97,7 +97,7 @@ sound() {
 
 # cycle PID
 cycle() {
-	start_heaptap leaks -p "$1" --mode exact --json --for 200ms --every 1h
+	start_heaptap leaks -p "$1" --no-follow --mode exact --json --for 200ms --every 1h
 	expect_exit "$HT_PID" 0
 	sound "$1"
 	kill -0 "$1"
@@ -125,7 +125,7 @@ cycles_of() {
 			continue
 		}
 		tries=$((tries + 1))
-		start_heaptap leaks -p "$pid" --mode exact --json --for 200ms --every 1h
+		start_heaptap leaks -p "$pid" --no-follow --mode exact --json --for 200ms --every 1h
 		wait_exit "$HT_PID"
 		if ((STATUS)); then
 			((STATUS == 4))
