@@ -99,9 +99,9 @@ expect_exit() {
 	fi
 }
 
-# start_workload NAME [ARG...]: returns when it is ready. WL_PID, WL_OUT; say writes to its input.
-# WL_PREFIX is a command that becomes the workload, such as setpriv.
-start_workload() {
+# launch_workload NAME [ARG...]: WL_PID, WL_OUT; say writes to its input. WL_PREFIX is a command that becomes the
+# workload, such as setpriv.
+launch_workload() {
 	local base=$BATS_TEST_TMPDIR/workload$((++SERIAL)) name=$1
 
 	shift
@@ -111,6 +111,11 @@ start_workload() {
 	WL_PID=$!
 	started "$WL_PID"
 	exec {WL_IN}>"$base.in"
+}
+
+# The same, and returns when it is ready.
+start_workload() {
+	launch_workload "$@"
 	wait_line "$WL_OUT" '^ready ' "$WL_PID"
 }
 

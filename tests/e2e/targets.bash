@@ -90,10 +90,13 @@ start_group_of() {
 	shift 2
 	[[ ${PIDS+set} ]] || PIDS=() INS=() OUTS=()
 	for ((i = 0; i < count; i++)); do
-		start_workload "$name" "$@" --truth "$TRUTH.${#PIDS[@]}"
+		launch_workload "$name" "$@" --truth "$TRUTH.${#PIDS[@]}"
 		PIDS+=("$WL_PID")
 		INS+=("$WL_IN")
 		OUTS+=("$WL_OUT")
+	done
+	for i in "${!PIDS[@]}"; do
+		wait_line "${OUTS[i]}" '^ready ' "${PIDS[i]}"
 	done
 }
 
